@@ -1,0 +1,170 @@
+"""Comparing what a learner's code returned with what was expected, and saying in words how they differ.
+
+Everything here works on results that are already there; running the learner's code is `exercise.Attempt`'s part.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+
+def shape(x: Tensor) -> str:
+    return f"({', '.join(map(str, x.shape))}{',' if x.dim() == 1 else ''})"
+
+
+def dtype(x: Tensor) -> str:
+    return str(x.dtype).removeprefix("torch.")
+
+
+def describe(value: object) -> str:
+    """A value in a few words: `float32 tensor of shape (2, 3)`, `tuple of 2`, `int 3`.
+
+    >>> describe((torch.zeros(2, 3), None))
+    'tuple of float32 tensor of shape (2, 3), None'
+    """
+    if isinstance(value, Tensor):
+        return f"{dtype(value)} tensor of shape {shape(value)}"
+    if isinstance(value, tuple | list):
+        return f"{type(value).__name__} of {', '.join(map(describe, value)) or 'nothing'}"
+    if value is None:
+        return "None"
+    text = repr(value)
+    return f"{type(value).__name__} {text if len(text) <= 40 else text[:37] + '…'}"
+
+
+def _close(actual: Tensor, expected: Tensor, rtol: float) -> Tensor:
+    """Elementwise: within rtol of the largest finite expected size, so that a result of all zeros never passes."""
+    if not expected.is_floating_point():
+        return actual == expected
+    finite = expected[expected.isfinite()]
+    scale = finite.abs().max().item() if finite.numel() else 1.0
+    same = (actual == expected) | (actual.isnan() & expected.isnan())
+    return same | ((actual - expected).abs() <= rtol * (scale or 1.0))
+
+
+def same(actual: object, expected: object, rtol: float) -> bool:
+    """Whether two results agree in kind, shape and value (the type of the numbers aside)."""
+    if isinstance(expected, tuple):
+        return (
+            isinstance(actual, tuple)
+            and len(actual) == len(expected)
+            and all(same(a, e, rtol) for a, e in zip(actual, expected, strict=True))
+        )
+    if isinstance(expected, Tensor):
+        return (
+            isinstance(actual, Tensor)
+            and actual.shape == expected.shape
+            and actual.device == expected.device
+            and bool(_close(actual.to(expected.dtype), expected, rtol).all())
+        )
+    if isinstance(expected, float):
+        return isinstance(actual, int | float) and abs(actual - expected) <= rtol * max(abs(expected), rtol)
+    return bool(actual == expected)
+
+
+def difference(name: str, actual: object, expected: object, rtol: float, axes: Sequence[str] = ()) -> list[str]:
+    """How a result differs from the expected one, as lines for the learner; an empty list when it does not.
+
+    Args:
+        name: what the learner calls the result.
+        axes: names of the result's axes, shown with a wrong shape.
+    """
+    if actual is None and expected is not None:
+        return [f"{name} is None: expected a {describe(expected)}.", "Is there a `return` at the end?"]
+    if isinstance(expected, tuple):
+        if not isinstance(actual, tuple | list) or len(actual) != len(expected):
+            return [f"{name}: expected {len(expected)} results, a {describe(expected)}; got a {describe(actual)}."]
+        return []  # each part is compared under its own name
+    if not isinstance(expected, Tensor):
+        if isinstance(actual, Tensor) and actual.numel() == 1 and isinstance(expected, int | float):
+            return [f"{name} is a {describe(actual)}: expected a plain {type(expected).__name__} (`.item()`)."]
+        return (
+            [] if same(actual, expected, rtol) else [f"{name}: expected {describe(expected)}, got {describe(actual)}."]
+        )
+    if not isinstance(actual, Tensor):
+        return [f"{name}: expected a {describe(expected)}, got {describe(actual)}."]
+    if actual.shape != expected.shape:
+        named = f" ({', '.join(axes)})" if axes else ""
+        return [
+            f"{name} has the wrong shape: expected {shape(expected)}{named}, got {shape(actual)}.",
+            *_shape_hint(actual, expected),
+        ]
+    if actual.device != expected.device:
+        return [
+            f"{name} is on the wrong device: expected {expected.device.type}, like the arguments; got {actual.device.type}.",
+            "A tensor made inside (torch.arange, torch.zeros, …) needs `device=` of an argument.",
+        ]
+    if actual.dtype != expected.dtype:
+        return [
+            f"{name} has the wrong dtype: expected {dtype(expected)}, got {dtype(actual)}.",
+            "The result should keep the type of the arguments; a tensor made inside may need `dtype=`."
+            if expected.is_floating_point()
+            else f"Make it with `dtype=torch.{dtype(expected)}`, or by a comparison where a bool is wanted.",
+        ]
+    if expected.device.type == "meta":
+        return []
+    broken = ~actual.isfinite() & expected.isfinite() if expected.is_floating_point() else torch.zeros(())
+    if broken.any():
+        index = _first(broken)
+        kind = "NaN" if actual[index].isnan() else "infinite"
+        return [
+            f"{name}{_brackets(index)} is {kind} (as are {int(broken.sum()) - 1} other entries): "
+            f"expected {_number(expected[index])}.",
+            "exp of a large number overflows, 0/0 and inf − inf are NaN: which of these can happen here?",
+        ]
+    wrong = ~_close(actual, expected, rtol)
+    if not wrong.any():
+        return []
+    index = _first(wrong)
+    counted = f"{int(wrong.sum())} of {wrong.numel()} entries differ"
+    return [
+        f"{name}{_brackets(index)}: expected {_number(expected[index])}, got {_number(actual[index])} "
+        f"(the first difference; {counted}).",
+        *_pattern(actual, expected, rtol),
+    ]
+
+
+def _first(wrong: Tensor) -> tuple[int, ...]:
+    return tuple(wrong.nonzero()[0].tolist())
+
+
+def _brackets(index: tuple[int, ...]) -> str:
+    return f"[{', '.join(map(str, index))}]" if index else ""
+
+
+def _number(x: Tensor) -> str:
+    return f"{x.item():.4g}" if x.is_floating_point() else str(x.item())
+
+
+def _shape_hint(actual: Tensor, expected: Tensor) -> list[str]:
+    if actual.dim() == expected.dim() and sorted(actual.shape) == sorted(expected.shape):
+        return ["The sizes are right but their order is not: look for a missing or misplaced transpose."]
+    if actual.numel() == expected.numel():
+        return ["The number of entries is right: a view, reshape or transpose is missing or misplaced."]
+    if actual.dim() == expected.dim() - 1:
+        return ["One axis has gone: a sum, mean or max may need `keepdim=True`, or a comma-one index was used."]
+    return []
+
+
+def _pattern(actual: Tensor, expected: Tensor, rtol: float) -> list[str]:
+    """A regularity in a wrong answer that says what went wrong, as far as one can be seen."""
+    if not expected.is_floating_point():
+        if actual.dtype == torch.bool and bool((actual == ~expected).all()):
+            return ["Every entry is the opposite of what it should be: True and False are swapped."]
+        return []
+    if not actual.any():
+        return ["Every entry of yours is zero."]
+    usable = (expected.abs() > 1e-3 * expected.abs().max()) & expected.isfinite()
+    ratio = actual[usable] / expected[usable]
+    if ratio.numel() > 2 and ratio.std() <= 1e-4 * ratio.mean().abs():
+        factor = ratio.mean().item()
+        what = "The sign is wrong" if abs(factor + 1) < 1e-3 else f"Every entry is {factor:.4g} times what it should be"
+        return [f"{what}."]
+    if (
+        actual.dim() >= 2
+        and actual.shape[-1] == actual.shape[-2]
+        and bool(_close(actual.transpose(-2, -1), expected, rtol).all())
+    ):
+        return ["It is the transpose of what it should be: rows and columns are swapped."]
+    return []

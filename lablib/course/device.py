@@ -1,0 +1,194 @@
+"""What this machine can do, found by measuring: the device and dtype to train in, and the memory that is left.
+
+A processor's name says little: one laptop multiplies bfloat16 matrices six times faster than float32, the next one six times
+slower. So `choose` times one small product, the size that the course's own models use, on each device and in each dtype, and
+takes the fastest. Memory and processors are read with the limits of a container, if there is one.
+
+Left out: float16 (its small range needs a loss scaler), several GPUs (the labs use one).
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psutil
+
+if TYPE_CHECKING:
+    import torch
+
+_CGROUP = Path("/sys/fs/cgroup")
+# A dtype with fewer digits must be this much faster than float32 to be worth its rounding.
+_WORTH_IT = 1.3
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One timed product: which device and dtype (torch's names), and what it reached in GFLOP/s."""
+
+    device: str
+    dtype: str
+    gflops: float
+
+
+@dataclass(frozen=True)
+class Device:
+    """The device and dtype to train in, with every measurement the choice rests on."""
+
+    name: str
+    dtype: str
+    gflops: float
+    measured: tuple[Measurement, ...]
+
+    @property
+    def torch_dtype(self) -> torch.dtype:
+        """The chosen dtype as torch's own object."""
+        import torch
+
+        dtype: torch.dtype = getattr(torch, self.dtype)
+        return dtype
+
+    def __str__(self) -> str:
+        figures = ", ".join(f"{m.device} {m.dtype} {m.gflops:,.0f}" for m in self.measured)
+        return f"{self.name} in {self.dtype} (measured, GFLOP/s: {figures})"
+
+
+def best_time(work: Callable[[], Any], budget_s: float = 0.06) -> float:
+    """Seconds of the fastest run of `work`: one to warm up, then as many as fit in `budget_s` (at least one, unless the first was slow)."""
+    start = time.perf_counter()
+    work()
+    best = time.perf_counter() - start
+    if best > budget_s:  # nothing that slow is worth a second look
+        return best
+    best, spent = float("inf"), 0.0
+    while spent < budget_s:
+        start = time.perf_counter()
+        work()
+        seconds = time.perf_counter() - start
+        best, spent = min(best, seconds), spent + seconds
+    return best
+
+
+def _measure(device: str, dtype: str) -> Measurement | None:
+    """Time (rows, 256) @ (256, 1024); None where this device cannot multiply in this dtype."""
+    import torch
+
+    rows, width, hidden = (512, 256, 1024) if device == "cpu" else (4096, 1024, 4096)
+    try:
+        a = torch.ones(rows, width, device=device, dtype=getattr(torch, dtype))
+        b = torch.ones(width, hidden, device=device, dtype=getattr(torch, dtype))
+
+        def product() -> None:
+            torch.matmul(a, b)
+            if device == "cuda":
+                torch.cuda.synchronize()
+            elif device == "mps":
+                torch.mps.synchronize()
+
+        product()  # the first use of a device starts its libraries: that is not speed
+        seconds = best_time(product)
+    except (RuntimeError, TypeError):
+        return None
+    return Measurement(device, dtype, 2 * rows * width * hidden / seconds / 1e9)
+
+
+def pick(measured: tuple[Measurement, ...]) -> Device:
+    """The fastest device in float32, and bfloat16 there if it is worth it.
+
+    >>> pick((Measurement("cpu", "float32", 100.0), Measurement("cpu", "bfloat16", 120.0))).dtype
+    'float32'
+    >>> pick((Measurement("cpu", "float32", 100.0), Measurement("cpu", "bfloat16", 600.0))).dtype
+    'bfloat16'
+    """
+    if not measured:
+        raise ValueError("measured is empty; expected at least one measurement: is torch installed correctly?")
+    best = max(measured, key=lambda m: m.gflops)
+    full = [m for m in measured if m.device == best.device and m.dtype == "float32"]
+    if full and best.gflops < _WORTH_IT * full[0].gflops:
+        best = full[0]
+    return Device(best.device, best.dtype, best.gflops, measured)
+
+
+@cache
+def choose() -> Device:
+    """Measure every device and dtype here once (under a second without a GPU's start-up) and pick; kept for the process."""
+    import torch
+
+    names = ["cpu"]
+    if torch.cuda.is_available():
+        names.append("cuda")
+    if torch.backends.mps.is_available():
+        names.append("mps")
+    tried = [_measure(name, dtype) for name in names for dtype in ("float32", "bfloat16")]
+    return pick(tuple(m for m in tried if m is not None))
+
+
+def _read_int(path: Path) -> int | None:
+    """The number in a one-line file of the kernel's; None when the file is absent or says `max`."""
+    try:
+        return int(path.read_text().split()[0])
+    except (OSError, ValueError, IndexError):
+        return None
+
+
+def _own_groups(root: Path, kind: str = "") -> list[Path]:
+    """This process's control group and its parents, up to `root` (`kind` is a version-1 controller, or empty for version 2)."""
+    inside = "/"
+    try:
+        for line in Path("/proc/self/cgroup").read_text().splitlines():
+            _, controllers, path = line.split(":", 2)
+            if kind in controllers.split(","):
+                inside = path
+    except (OSError, ValueError):
+        pass
+    folder = root / inside.lstrip("/")
+    groups = [folder, *folder.parents]
+    return [g for g in groups if g == root or root in g.parents]
+
+
+def _container_memory(root: Path = _CGROUP) -> list[tuple[int, int]]:
+    """(free, limit) in bytes for every control group that limits this process."""
+    found = []
+    for group in _own_groups(root):  # version 2
+        limit, used = _read_int(group / "memory.max"), _read_int(group / "memory.current")
+        if limit is not None and used is not None:
+            found.append((limit - used + _reclaimable(group, "inactive_file"), limit))
+    for group in _own_groups(root / "memory", "memory"):  # version 1, where "no limit" is a number near 2**63
+        limit, used = _read_int(group / "memory.limit_in_bytes"), _read_int(group / "memory.usage_in_bytes")
+        if limit is not None and used is not None and limit < 2**60:
+            found.append((limit - used + _reclaimable(group, "total_inactive_file"), limit))
+    return found
+
+
+def _reclaimable(group: Path, key: str) -> int:
+    """Bytes of files kept in memory that the kernel gives back when asked: they count as free."""
+    try:
+        rows = (line.split() for line in (group / "memory.stat").read_text().splitlines())
+        return next((int(row[1]) for row in rows if row[0] == key), 0)
+    except (OSError, ValueError):
+        return 0
+
+
+def memory(root: Path = _CGROUP) -> tuple[int, int]:
+    """(free, total) main memory in bytes, with the container's limit where there is one."""
+    machine = psutil.virtual_memory()
+    limits = [(machine.available, machine.total), *_container_memory(root)]
+    total = min(limit for _, limit in limits)
+    return max(0, min(total, *(free for free, _ in limits))), total
+
+
+def processors(root: Path = _CGROUP) -> int:
+    """How many processors this process may use at once: its affinity, and the container's share of time rounded up."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    for group in _own_groups(root):
+        try:
+            quota, period = (group / "cpu.max").read_text().split()
+            allowed = min(allowed, max(1, -(-int(quota) // int(period))))
+        except (OSError, ValueError):
+            continue
+    return allowed

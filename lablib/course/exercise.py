@@ -1,0 +1,374 @@
+"""An exercise, and one attempt at it.
+
+A check is a function of an `Attempt`. It runs the learner's code and the library's reference side by side, on inputs of its own, and
+stops at the first difference with `NotPassed`, which says where, what was expected and the likely cause. The cause is found
+by experiment: an exercise carries named *mistakes*, wrong implementations that people really write, and the one whose
+result equals the learner's names the cause.
+"""
+
+import copy
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lablib.course import compare, guard
+from lablib.course.sources import Target
+
+Implementation = Any  # the learner's, the reference's or a mistake's function or class
+Setup = Callable[[Implementation], Callable[..., Any]]
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """A wrong implementation that people write, and the sentence that helps somebody who wrote it."""
+
+    name: str
+    implementation: Implementation
+    cause: str
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """One exercise: what is asked stands in the docstring of its target, the rest here.
+
+    Args:
+        target: `package.module:function` or `package.module:Class.method`; the library's own code is the reference.
+        difficulty, importance: 1 to 5. minutes: for a first attempt.
+        hints: three, from a nudge over the method to almost the line itself (Markdown).
+        reasoning: why the solution is as it is (Markdown, shown folded below the solution).
+        check: runs the attempt; raises NotPassed.
+        mistakes: at least three.
+    """
+
+    lab: str
+    target: str
+    title: str
+    difficulty: int
+    importance: int
+    minutes: int
+    hints: tuple[str, str, str]
+    reasoning: str
+    check: "Callable[[Attempt], None]"
+    mistakes: tuple[Mistake, ...]
+    seconds: float = guard.DEFAULT_SECONDS
+
+    def __post_init__(self) -> None:
+        for field in ("difficulty", "importance"):
+            if getattr(self, field) not in range(1, 6):
+                raise ValueError(f"{self.target}: {field} = {getattr(self, field)}, expected 1 to 5")
+        if len(self.hints) != 3:
+            raise ValueError(f"{self.target}: {len(self.hints)} hints, expected three graded ones")
+        if len(self.mistakes) < 3:
+            raise ValueError(f"{self.target}: {len(self.mistakes)} mistakes, expected at least three")
+
+    @cached_property
+    def parsed(self) -> Target:
+        return Target.parse(self.target)
+
+    @property
+    def name(self) -> str:
+        """The name that the learner's function or class has."""
+        return self.parsed.name
+
+    @cached_property
+    def reference(self) -> Implementation:
+        return self.parsed.load()
+
+
+class NotPassed(Exception):
+    """The attempt is wrong: `lines` say how, `cause` what the likely cause is (may be empty)."""
+
+    def __init__(self, lines: Sequence[str], cause: str = "") -> None:
+        super().__init__("\n".join(lines))
+        self.lines, self.cause = tuple(lines), cause
+
+
+class NotAttempted(Exception):
+    """The exercise is still blank."""
+
+
+class CheckBroken(Exception):
+    """The reference itself failed its check: a defect of the course, not of the learner."""
+
+
+@dataclass(frozen=True)
+class _Failed:
+    """What the learner's code raised instead of returning."""
+
+    lines: tuple[str, ...]
+
+
+class Attempt:
+    """The learner's function or class under test, beside the reference, with inputs that are the same every time."""
+
+    def __init__(self, exercise: Exercise, candidate: Implementation) -> None:
+        self.exercise, self.candidate = exercise, candidate
+        self.generator = torch.Generator().manual_seed(0)
+
+    # ------------------------------------------------------------ inputs
+
+    def normal(self, *shape: int, scale: float = 1.0) -> Tensor:
+        """Standard normal numbers of a shape, float32, times `scale`."""
+        return scale * torch.randn(*shape, generator=self.generator)
+
+    def chance(self, *shape: int, probability: float) -> Tensor:
+        """A bool tensor that is True with a probability."""
+        return torch.rand(*shape, generator=self.generator) < probability
+
+    @staticmethod
+    def twin(make: Callable[[Implementation], nn.Module], reference: Implementation) -> Setup:
+        """Modules of any implementation with the weights of one made from the reference.
+
+        Names and shapes of the parameters must be those of the reference: the exercise's class states them.
+        """
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            weights = make(reference).state_dict()
+
+        def build(implementation: Implementation) -> nn.Module:
+            module = make(implementation)
+            module.load_state_dict(weights)
+            return module
+
+        return build
+
+    # ------------------------------------------------------------ comparisons
+
+    def compare(
+        self,
+        case: str,
+        *args: Any,
+        setup: Setup | None = None,
+        outputs: Sequence[str] = ("the result",),
+        axes: Sequence[str] = (),
+        rtol: float = 1e-5,
+        gradients: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        """Run the learner's code and the reference on the same arguments; stop at the first difference.
+
+        Args:
+            case: the inputs in words, shown with a difference ("one padded sentence").
+            setup: from an implementation to what is called with the arguments (default: the implementation itself).
+            outputs: the names of the results, one for each.
+            axes: names of the axes of the first result.
+            rtol: tolerance relative to the largest expected size.
+            gradients: compare the gradients with respect to every float argument as well.
+
+        Raises:
+            NotPassed, NotAttempted.
+        """
+        setup = setup or (lambda implementation: implementation)
+        track = gradients and not _on_meta(args)
+
+        def run(implementation: Implementation) -> tuple[Any, list[Tensor], list[str]]:
+            fresh, fresh_kwargs = _fresh(args, track), _fresh(kwargs, track)
+            leaves = [x for x in _tensors([fresh, fresh_kwargs]) if x.requires_grad]
+            before = copy.deepcopy([x.detach() for x in _tensors([fresh, fresh_kwargs])])
+            result = setup(implementation)(*fresh, **fresh_kwargs)
+            changed = [
+                f"argument {number} ({compare.describe(after)})"
+                for number, (old, after) in enumerate(zip(before, _tensors([fresh, fresh_kwargs]), strict=True), 1)
+                if not _unchanged(old, after)
+            ]
+            return result, leaves, changed
+
+        try:
+            expected, expected_leaves, _ = run(self.exercise.reference)
+        except Exception as error:
+            raise CheckBroken(f"{self.exercise.name}: the reference failed on {case}: {error!r}") from error
+        result, leaves, changed = self._guarded(lambda: run(self.candidate), case, run)
+        lines = self._differences(result, expected, outputs, axes, rtol)
+        if lines:
+            raise NotPassed([f"Tried with {case}.", *lines], self._diagnose(run, result, rtol))
+        if changed:
+            raise NotPassed(
+                [f"Tried with {case}.", f"Your code changed its {changed[0]} in place."],
+                "The caller still needs its tensor: avoid `x += …`, `x[…] = …` and methods that end in `_` on arguments.",
+            )
+        if track and expected_leaves:
+            self._compare_gradients(case, result, expected, leaves, expected_leaves, rtol)
+
+    def keeps_type_and_device(self, *args: Any, setup: Setup | None = None, **kwargs: Any) -> None:
+        """The result follows the arguments' float type (float64 is tried) and their device.
+
+        The device tried is torch's `meta`: it holds shapes and no numbers, and like a GPU it refuses to be mixed with the CPU.
+        """
+        build = setup or (lambda implementation: implementation)
+        doubled = [_convert(a, torch.float64) for a in args]
+        as_double = (lambda i: _as(build(i), torch.float64)) if setup else None
+        self.compare("float64 arguments", *doubled, setup=as_double, rtol=1e-9, **kwargs)
+        moved = [_convert(a, "meta") for a in args]
+        on_meta = (lambda i: _as(build(i), "meta")) if setup else None
+        self.compare(
+            "arguments on another device (torch's `meta`, which stands in for a GPU)",
+            *moved,
+            setup=on_meta,
+            **kwargs,
+        )
+
+    def require(self, holds: Callable[[Implementation], bool], lines: Sequence[str], cause: str = "") -> None:
+        """A property that the learner's code must have; it is first seen to hold for the reference."""
+        if not holds(self.exercise.reference):
+            raise CheckBroken(f"{self.exercise.name}: the reference lacks the property: {lines}")
+        if not self._guarded(lambda: holds(self.candidate), lines[0] if lines else "a property"):
+            raise NotPassed(lines, cause)
+
+    # ------------------------------------------------------------ inside
+
+    def _guarded(self, call: Callable[[], Any], case: str, run: Callable[[Implementation], Any] | None = None) -> Any:
+        """Call the learner's code; whatever it raises becomes NotPassed or NotAttempted.
+
+        `run`, when given, runs a mistake in the same way: one that raises the same names the cause.
+        """
+        try:
+            return call()
+        except guard.TimeLimit:
+            raise
+        except KeyboardInterrupt:
+            raise
+        except (NotPassed, NotAttempted, CheckBroken):
+            raise
+        except BaseException as error:  # SystemExit too: a learner's exit() must not end the lab
+            if guard.is_blank(error, self.candidate):
+                raise NotAttempted from None
+            where = guard.where_it_stood(error.__traceback__, self.candidate)
+            what = "".join(traceback.format_exception_only(error)).strip().splitlines()
+            lines = [f"Tried with {case}.", f"Your code raised {what[-1] if len(what) > 1 else what[0]}"]
+            if where:
+                lines.append(f"It happened at {where}.")
+            raise NotPassed(lines, self._same_error(run, error) or _cause_of(error)) from None
+
+    def _differences(
+        self, result: Any, expected: Any, outputs: Sequence[str], axes: Sequence[str], rtol: float
+    ) -> list[str]:
+        if not isinstance(expected, tuple):
+            return compare.difference(outputs[0], result, expected, rtol, axes)
+        lines = compare.difference("the result", result, expected, rtol)
+        if lines:
+            return lines
+        for number, (name, mine, right) in enumerate(zip(outputs, result, expected, strict=True)):
+            lines = compare.difference(name, mine, right, rtol, axes if number == 0 else ())
+            if lines:
+                return lines
+        return []
+
+    def _diagnose(self, run: Callable[[Implementation], Any], result: Any, rtol: float) -> str:
+        for mistake in self.exercise.mistakes:
+            try:
+                wrong = run(mistake.implementation)[0]
+                if compare.same(result, wrong, max(rtol, 1e-5)):
+                    return mistake.cause
+            except Exception:  # a mistake need not run on every input
+                continue
+        return ""
+
+    def _same_error(self, run: Callable[[Implementation], Any] | None, error: BaseException) -> str:
+        for mistake in self.exercise.mistakes if run else ():
+            try:
+                run(mistake.implementation)
+            except Exception as other:
+                if type(other) is type(error) and str(other) == str(error):
+                    return mistake.cause
+        return ""
+
+    def _compare_gradients(
+        self,
+        case: str,
+        result: Any,
+        expected: Any,
+        leaves: list[Tensor],
+        expected_leaves: list[Tensor],
+        rtol: float,
+    ) -> None:
+        def gradients(results: Any, inputs: list[Tensor]) -> list[Tensor | None]:
+            floats = [x for x in _tensors([results]) if x.is_floating_point() and x.requires_grad]
+            if not floats:
+                return [None] * len(inputs)
+            probes = [torch.linspace(-1, 1, x.numel()).reshape(x.shape).to(x) for x in floats]
+            total = torch.stack([(x * p).sum() for x, p in zip(floats, probes, strict=True)]).sum()
+            return list(torch.autograd.grad(total, inputs, allow_unused=True))
+
+        right = gradients(expected, expected_leaves)
+        mine = self._guarded(lambda: gradients(result, leaves), f"{case}, and the gradient")
+        for number, (a, e) in enumerate(zip(mine, right, strict=True), 1):
+            if e is None:
+                continue
+            if a is None:
+                raise NotPassed(
+                    [
+                        f"Tried with {case}.",
+                        f"The values are right, but no gradient reaches argument {number}.",
+                    ],
+                    "`.detach()`, `.item()`, `.data`, numpy and torch.no_grad() cut the gradient: training would learn nothing.",
+                )
+            lines = compare.difference(f"the gradient with respect to argument {number}", a, e, max(rtol, 1e-4))
+            if lines:
+                raise NotPassed(
+                    [f"Tried with {case}: the values are right, the gradient is not.", *lines],
+                    "Part of the computation may be cut off by `.detach()` or `.data`.",
+                )
+
+
+def _cause_of(error: BaseException) -> str:
+    text = str(error)
+    if isinstance(error, NameError):
+        return "A name is used before it is defined: was the cell that defines it run?"
+    if isinstance(error, RecursionError):
+        return "The function calls itself without an end."
+    if isinstance(error, SystemExit):
+        return "`exit()` or `sys.exit()` would end the notebook's kernel: return a value instead."
+    if "Expected all tensors to be on the same device" in text or "meta" in text:
+        return "A tensor made inside (torch.arange, torch.zeros, …) needs `device=` of an argument, or `.item()` was called."
+    if "must match the size" in text or "shapes cannot be multiplied" in text or "Expected size for" in text:
+        return "Two shapes do not fit together: write the shape of each tensor beside its line, and look for a missing transpose or axis."
+    if "view size is not compatible" in text:
+        return "After a transpose, `view` no longer works: use `reshape` (or `.contiguous()` first)."
+    if "dtype" in text or "scalar type" in text:
+        return "Tensors of different types meet: keep the arguments' type for tensors made inside."
+    return ""
+
+
+def _on_meta(args: Any) -> bool:
+    return any(x.is_meta for x in _tensors([args]))
+
+
+def _tensors(value: Any) -> list[Tensor]:
+    """All tensors inside nested lists, tuples and dicts, in order."""
+    if isinstance(value, Tensor):
+        return [value]
+    if isinstance(value, dict):
+        value = list(value.values())
+    return [x for item in value for x in _tensors(item)] if isinstance(value, list | tuple) else []
+
+
+def _fresh(value: Any, track: bool) -> Any:
+    """A copy that the learner's code may harm, with gradients tracked for floats when asked."""
+    if isinstance(value, Tensor):
+        return value.detach().clone().requires_grad_(track and value.is_floating_point())
+    if isinstance(value, dict):
+        return {key: _fresh(item, track) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(_fresh(item, track) for item in value)
+    return value
+
+
+def _unchanged(old: Tensor, new: Tensor) -> bool:
+    if old.shape != new.shape or old.dtype != new.dtype:
+        return False
+    return old.is_meta or torch.equal(old.nan_to_num(), new.detach().nan_to_num())
+
+
+def _convert(value: Any, to: Any) -> Any:
+    if not isinstance(value, Tensor):
+        return value
+    return value.to(to) if to == "meta" or value.is_floating_point() else value
+
+
+def _as(call: Any, to: Any) -> Any:
+    return call.to(to) if isinstance(call, nn.Module) else call
