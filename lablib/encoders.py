@@ -39,13 +39,7 @@ def embed(loaded: "Loaded", sentences: str | Sequence[str], batch_size: int = 32
         raise ValueError(f"sentences is {sentences!r}; expected a string or a non-empty list of strings")
     rows = []
     for start in range(0, len(texts), batch_size):
-        batch = loaded.tokenizer(
-            texts[start : start + batch_size],
-            padding=True,
-            truncation=True,
-            max_length=loaded.known.max_tokens,
-            return_tensors="pt",
-        )
+        batch = _tokenized(loaded, texts[start : start + batch_size])
         with torch.inference_mode():
             hidden = loaded.model(**batch).last_hidden_state  # (B, T, D)
         real = batch["attention_mask"].unsqueeze(-1).to(hidden.dtype)  # (B, T, 1)
@@ -64,21 +58,32 @@ def attentions(loaded: "Loaded", sentence: str) -> tuple[list[str], "np.ndarray"
     Raises:
         ValueError: `sentence` is empty or not a string.
     """
+    if not isinstance(sentence, str) or not sentence.strip():
+        raise ValueError(f"sentence is {sentence!r}; expected one non-empty string")
+    return attentions_of(loaded, [sentence])[0]
+
+
+def attentions_of(loaded: "Loaded", sentences: Sequence[str]) -> list[tuple[list[str], "np.ndarray"]]:
+    """`attentions` of several sentences in one forward pass, many times faster than one by one.
+
+    Returns:
+        for each sentence its T tokens and its array (L, H, T, T); padding is cut off, and gets no attention.
+    """
     import numpy as np
     import torch
 
-    if not isinstance(sentence, str) or not sentence.strip():
-        raise ValueError(f"sentence is {sentence!r}; expected one non-empty string")
-    batch = loaded.tokenizer(sentence, truncation=True, max_length=loaded.known.max_tokens, return_tensors="pt")
+    batch = _tokenized(loaded, sentences)
     with torch.inference_mode():
-        layers = loaded.model(**batch, output_attentions=True).attentions  # L tensors (1, H, T, T)
+        layers = loaded.model(**batch, output_attentions=True).attentions  # L tensors (B, H, T, T)
     if not layers:
         raise RuntimeError(
             "the model returned no attention weights; expected it loaded with attn_implementation='eager', "
             "as lablib.models.load does"
         )
-    tokens = loaded.tokenizer.convert_ids_to_tokens(batch["input_ids"][0].tolist())
-    return tokens, np.stack([layer[0].numpy() for layer in layers])  # (L, H, T, T)
+    return [
+        (tokens, np.stack([layer[row, :, : len(tokens), : len(tokens)].numpy() for layer in layers]))
+        for row, tokens in enumerate(_tokens(loaded, batch))
+    ]
 
 
 def word_vectors(loaded: "Loaded", sentences: Sequence[str]) -> list[tuple[list[str], "np.ndarray"]]:
@@ -89,19 +94,27 @@ def word_vectors(loaded: "Loaded", sentences: Sequence[str]) -> list[tuple[list[
     """
     import torch
 
-    batch = loaded.tokenizer(
+    batch = _tokenized(loaded, sentences)
+    with torch.inference_mode():
+        hidden = loaded.model(**batch).last_hidden_state  # (B, T, D)
+    return [(tokens, hidden[row, : len(tokens)].numpy()) for row, tokens in enumerate(_tokens(loaded, batch))]
+
+
+def _tokenized(loaded: "Loaded", sentences: Sequence[str]) -> Any:
+    return loaded.tokenizer(
         list(sentences),
         padding=True,
         truncation=True,
         max_length=loaded.known.max_tokens,
         return_tensors="pt",
     )
-    with torch.inference_mode():
-        hidden = loaded.model(**batch).last_hidden_state  # (B, T, D)
-    rows = zip(batch["input_ids"], hidden, batch["attention_mask"].sum(1).tolist(), strict=True)
+
+
+def _tokens(loaded: "Loaded", batch: Any) -> list[list[str]]:
+    """Each sentence's tokens, without the padding."""
     return [
-        (loaded.tokenizer.convert_ids_to_tokens(ids[:size].tolist()), vectors[:size].numpy())
-        for ids, vectors, size in rows
+        loaded.tokenizer.convert_ids_to_tokens(ids[mask.bool()].tolist())
+        for ids, mask in zip(batch["input_ids"], batch["attention_mask"], strict=True)
     ]
 
 

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lablib.encoders import attentions, embed, without_heads, word_vectors
+from lablib.encoders import attentions, attentions_of, embed, without_heads, word_vectors
 
 __all__ = [
     "MODELS",
@@ -34,6 +34,7 @@ __all__ = [
     "ModelDamaged",
     "ModelNotFound",
     "attentions",
+    "attentions_of",
     "available",
     "embed",
     "known",

@@ -40,8 +40,8 @@ doctor.examine(("Python", "PyTorch", "Training", "Memory", "JupyterLab", "Real m
 # ## 2. The map
 #
 # The labs follow a model's life in order: how it is built, what it reads, how it learns, how it becomes an assistant, and how it is served.
-# Labs 02 and 03 are the first two that are ready. Each link opens **your own copy**, in the folder `work/`, if you
-# have one; section 4 makes it.
+# Labs 02 and 03 are the first two that are ready. A link opens **your own copy** in the
+# folder `work/` once you have one (section 4 makes it), and the untouched lab until then.
 
 # %% tags=["varies"]
 from lablib.course import workspace
@@ -114,4 +114,4 @@ workspace.start("02")
 # - **Something does not work:** `lab doctor` in a terminal (**File → New → Terminal**) looks at everything and says how to mend it.
 # - **What have I done?** `lab progress` lists what you have passed.
 #
-# Enjoy the first lab: [attention](02_attention.ipynb), the idea that everything else stands on.
+# Open your copy of lab 02 with the link above, and enjoy it: attention is the idea that everything else stands on.

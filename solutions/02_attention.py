@@ -34,7 +34,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lablib.show.attention_view import attention_explorer, attention_map, bertviz_view, heat_map
+from lablib.show.attention_view import attention_explorer, attention_map
 from lablib.show.live import LiveChart
 from lablib.show.style import COLOURS, Picture, figure
 
@@ -168,10 +168,11 @@ for D in (64, 256):
             train_lookup(D, False, seed, steps, lambda step, share: chart.add(step, **{"without √K": share}))
 
 # %% [markdown]
-# **What to notice.** The line is the mean of three runs from different random starts, the band their lowest and highest. At width 64 the two
-# learn almost alike: the projections are learned, and nothing stops them from learning to be smaller. At width 256 the model
-# without √K starts with a softmax that is already stuck and lags behind, though in the end it gets there. So the scaling is a good *start*, and it matters more
-# the wider the head: heads in real models are 64 to 128 wide.
+# **What to notice.** The line is the mean of three runs from different random starts, the band their lowest and
+# highest. At width 64 the model without √K sets out later and then solves the task just as well: the projections are
+# learned, and nothing stops them from learning to be smaller. At width 256 it learns at once, but its curve flattens
+# early: the softmax began on wrong keys, and for those few sentences it hardly lets a gradient through to say so.
+# The scaling is a good *start*, and it matters more the wider the head; heads in real models are 64 to 128 wide.
 
 # %% [markdown]
 # ## From scores to weights
@@ -184,10 +185,11 @@ for D in (64, 256):
 # EXERCISE lablib.architecture.attention:masked_softmax
 
 # %%
-print("PyTorch, large scores:", torch.tensor([1000.0, 999.0]).softmax(-1).tolist())
-print("yours, large scores:  ", masked_softmax(torch.tensor([1000.0, 999.0])).tolist())
-print("PyTorch, nothing to see:", torch.tensor([-math.inf, -math.inf]).softmax(-1).tolist())
-print("yours, nothing to see:  ", masked_softmax(torch.zeros(2), torch.tensor([False, False])).tolist())
+large = torch.tensor([1000.0, 999.0])
+print("by the formula, large scores:", (large.exp() / large.exp().sum()).tolist())
+print("yours, large scores:         ", [round(w, 3) for w in masked_softmax(large).tolist()])
+print("torch.softmax, nothing to see:", torch.tensor([-math.inf, -math.inf]).softmax(-1).tolist())
+print("yours, nothing to see:        ", masked_softmax(torch.zeros(2), torch.tensor([False, False])).tolist())
 
 # %% [markdown]
 # ## Who may look at whom
@@ -204,7 +206,7 @@ from lablib.architecture.attention import padding_mask  # five lines: read them 
 
 both = causal_mask(6) & padding_mask([6, 4], 6)  # (T, S) & (B, 1, 1, S) -> (B, 1, T, S)
 names = [f"{n}" for n in range(6)]
-heat_map(both[:, 0].float(), names, names, "causal and padding masks together (sentence 1 has 4 words)")
+attention_map(both[:, 0].float(), names, title="1 = may look", head_names=["six words", "four words and padding"])
 
 # %% [markdown]
 # **What to notice.** Masks combine with `&` and broadcast: one causal mask serves every sentence, one padding mask every
@@ -346,8 +348,6 @@ attention_map(weights[4], [f"head {h}" for h in range(4)], places, "four heads: 
 # paper is right about the direction; one head is handicapped, not helpless.
 
 # %% [markdown]
-# ## INSERT-HEADS
-#
 # ## What attention costs
 #
 # All T queries meet all S keys, so the scores are a T×S matrix *for each head*. For a text of 100,000 tokens that is ten billion
@@ -377,8 +377,11 @@ fig, (left, right) = figure(cols=2, width=9, height=3.2)
 for name, colour in zip(variants, COLOURS, strict=False):
     left.loglog(lengths, [m / 1e6 for m in memory[name]], "o-", color=colour, label=name)
     right.loglog(lengths, [1000 * s for s in seconds[name]], "o-", color=colour, label=name)
-left.set(xlabel="length T", ylabel="peak memory (MB)")
-right.set(xlabel="length T", ylabel="time (ms)")
+left.set(ylabel="peak memory (MB)")
+right.set(ylabel="time (ms)")
+for ax in (left, right):
+    ax.set(xlabel="length T", xticks=lengths, xticklabels=lengths, xlim=(0.8 * lengths[0], 1.25 * lengths[-1]))
+    ax.minorticks_off()
 left.legend()
 Picture(fig, "Against length: the memory of full attention grows quadratically, of the others linearly.")
 

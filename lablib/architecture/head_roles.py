@@ -60,8 +60,8 @@ def profile(attention: np.ndarray, tokens: Sequence[str]) -> dict[str, np.ndarra
 
     surprise = -np.log(rows, out=np.zeros_like(rows), where=rows > 0)
     return {
-        "previous": share(offset == -1),
-        "next": share(offset == 1),
+        "previous": share((offset == -1) & ~marks["[CLS]"]),  # [CLS] before the first word is no neighbour,
+        "next": share((offset == 1) & ~marks["[SEP]"]),  # or a head that only rests would seem to step back
         "same": share(offset == 0),
         **{name: share(np.broadcast_to(mark, (size, size))) for name, mark in marks.items()},
         "entropy": (rows * surprise).sum(-1).mean(-1),

@@ -51,7 +51,8 @@ class Block(nn.Module):
     def forward(self, x: Tensor, positions: Positions) -> Tensor:
         """x (B, T, D) -> (B, T, D)."""
         T = x.shape[1]
-        q, k, v = (split_heads(part, self.H) for part in self.qkv(self.norm_1(x)).chunk(3, dim=-1))  # (B, H, T, K)
+        parts = self.qkv(self.norm_1(x)).chunk(3, dim=-1)  # (B, T, 3D) -> 3 × (B, T, D)
+        q, k, v = (split_heads(part, self.H) for part in parts)  # 3 × (B, H, T, K)
         if positions.rotate is not None:
             q, k = positions.rotate(q), positions.rotate(k)
         scores = attention_scores(q, k)  # (B, H, T, T)
@@ -82,18 +83,30 @@ class PositionModel(nn.Module):
 
 
 def bits(model: nn.Module, ids: Tensor) -> Tensor:
-    """How surprised the model is by each next token: ids (B, T + 1) -> (B, T), in bits a token. −100 is skipped (0 bits)."""
+    """How surprised the model is by each next token: ids (B, T + 1) -> (B, T), in bits a token."""
     logits = model(ids[:, :-1])  # (B, T, V)
-    return F.cross_entropy(logits.transpose(1, 2), ids[:, 1:], reduction="none") / math.log(2)  # (B, T)
+    nats = F.cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten(), reduction="none")  # (B · T,)
+    return nats.view(ids.shape[0], -1) / math.log(2)  # (B, T)
 
 
-def train(model: nn.Module, batches: Iterator[Tensor], steps: int, lr: float = 3e-3) -> Iterator[float]:
-    """Train with AdamW, a warm-up of one tenth and a straight fall to zero; yields the loss of each step in bits a token."""
+def windows(text: Tensor, B: int, T: int, generator: torch.Generator) -> Iterator[Tensor]:
+    """Batches without end: B pieces of T + 1 neighbouring tokens from random places of the text (N,)."""
+    while True:
+        starts = torch.randint(len(text) - T, (B, 1), generator=generator)
+        yield text[starts + torch.arange(T + 1)]  # (B, T + 1)
+
+
+def train(model: nn.Module, batches: Iterator[Tensor], steps: int, lr: float = 8e-3) -> Iterator[float]:
+    """Train with AdamW: a warm-up of a tenth of the steps, then a straight fall to zero.
+
+    Yields:
+        the loss of each step: the mean over its tokens, in bits a token, measured before the update.
+    """
     optimizer = torch.optim.AdamW(model.parameters(), lr=lr, betas=(0.9, 0.98))
     for step in range(steps):
-        fraction = (step + 1) / steps
+        done = (step + 1) / steps
         for group in optimizer.param_groups:
-            group["lr"] = lr * min(10 * fraction, (1 - fraction) / 0.9 + 1e-3)
+            group["lr"] = lr * min(10 * done, (1 - done) / 0.9)
         loss = bits(model, next(batches)).mean()
         optimizer.zero_grad()
         loss.backward()

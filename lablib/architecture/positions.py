@@ -45,7 +45,7 @@ def sinusoidal_encoding(T: int, D: int, start: int = 0) -> Tensor:
     Returns:
         (T, D), float32.
     Raises:
-        ValueError: D is odd, so that one wave would lack its cosine; T or start is negative.
+        ValueError: D is odd: one wave would lack its cosine.
 
     >>> sinusoidal_encoding(2, 4)
     tensor([[0.0000, 1.0000, 0.0000, 1.0000],
@@ -62,30 +62,25 @@ def sinusoidal_encoding(T: int, D: int, start: int = 0) -> Tensor:
 class LearnedPositions(nn.Module):
     """A trainable vector for each of the first `max_T` positions, as in BERT and GPT-2."""
 
-    def __init__(self, max_T: int, D: int, generator: torch.Generator | None = None) -> None:
+    def __init__(self, max_T: int, D: int, scale: float = 0.02) -> None:
         super().__init__()
-        self.weight = nn.Parameter(0.02 * torch.randn(max_T, D, generator=generator))  # (max_T, D)
+        self.weight = nn.Parameter(scale * torch.randn(max_T, D))  # (max_T, D)
 
     def forward(self, T: int, start: int = 0) -> Tensor:
-        """The vectors of the positions `start` to `start + T − 1`: (T, D).
+        """The vectors of the positions `start` to `start + T − 1`: rows of `self.weight`, (T, D).
 
         Raises:
-            ValueError: a position has no row. The message holds start + T and the number of rows.
+            ValueError: a position has no row; the message holds the first and last row that there are.
 
         >>> table = LearnedPositions(max_T=3, D=2)
         >>> torch.equal(table(2, start=1), table.weight[1:])
         True
-        >>> table(4)  # doctest: +ELLIPSIS
-        Traceback (most recent call last):
-        ValueError: start + T is 4; expected at most 3, the rows of the table: ...
         """
-        max_T = self.weight.shape[0]
-        if T < 0 or start < 0:
-            raise ValueError(f"T={T}, start={start}; expected both ≥ 0: positions count from the front")
-        if start + T > max_T:
+        rows = self.weight.shape[0]
+        if T < 0 or start < 0 or start + T > rows:
             raise ValueError(
-                f"start + T is {start + T}; expected at most {max_T}, the rows of the table: "
-                "give fewer tokens, or make and train a longer table"
+                f"positions {start} to {start + T - 1} were asked for; expected 0 to {rows - 1}, the rows of the "
+                "table: give fewer tokens, or make and train a longer table"
             )
         return self.weight[start : start + T]  # (T, D)
 

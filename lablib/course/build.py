@@ -161,8 +161,9 @@ def _check_cells(name: str, cells: "list[NotebookNode]") -> None:
         lines = cell.source.splitlines()
         limit = MAX_EXERCISE_LINES if "exercise" in tags else MAX_LINES
         start = f"{name}, cell {number} ({lines[0][:50]!r}…)"
-        if len(lines) > limit:
-            problems.append(f"{start}: {len(lines)} lines, expected at most {limit}; split it or move code to lablib")
+        written = sum(bool(line.strip()) for line in lines)
+        if written > limit:
+            problems.append(f"{start}: {written} lines, expected at most {limit}; split it or move code to lablib")
         problems += [
             f"{start}: a line of {len(line)} columns, expected at most {MAX_COLUMNS}: {line!r}"
             for line in lines

@@ -131,6 +131,8 @@ def _notebook(arguments: argparse.Namespace) -> int:
 
 def _jupyterlab(root: Path, notebook: str, port: int | None, no_browser: bool) -> NoReturn:
     """Serve JupyterLab from `root` until it is stopped, with the course's own settings and the learner's own left alone."""
+    from lablib import paths
+
     try:
         from jupyterlab.labapp import LabApp
     except ImportError as problem:
@@ -138,8 +140,10 @@ def _jupyterlab(root: Path, notebook: str, port: int | None, no_browser: bool) -
             f"JupyterLab is not installed beside {sys.executable} ({problem}); install it with "
             f'`{sys.executable} -m pip install "data-to-dialogue[lab]"`, or type `make lab` in a checkout'
         ) from None
-    # Terminals opened inside JupyterLab find `lab`, too.
+    # Terminals opened inside JupyterLab find `lab`, too: no login shell, which would begin a PATH of its own.
     os.environ["PATH"] = str(Path(sys.executable).parent) + os.pathsep + os.environ.get("PATH", os.defpath)
+    if paths.project_root() is None:
+        os.environ.setdefault("LABLIB_WORK", str(root / "work"))
     options = [
         f"--ServerApp.root_dir={root}",
         f"--LabApp.app_settings_dir={Path(__file__).with_name('jupyter')}",
@@ -148,13 +152,20 @@ def _jupyterlab(root: Path, notebook: str, port: int | None, no_browser: bool) -
     ]
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         options.append("--allow-root")
+    if os.name != "nt":
+        shell = os.environ.get("SHELL") or "/bin/sh"
+        options.append(f"--ServerApp.terminado_settings=shell_command={[shell]!r}")
     if no_browser:
         options.append("--no-browser")
     if port is not None:
         options += [f"--ServerApp.port={port}", "--ServerApp.port_retries=0"]
     server = LabApp.initialize_server(argv=options)
-    print(f"open: {server.local_url}", flush=True)
-    print("Leave this window open while you work; Ctrl-C here ends JupyterLab.", flush=True)
+
+    def announce() -> None:
+        print(f"open: {server.local_url}", flush=True)
+        print("Leave this window open while you work; Ctrl-C here ends JupyterLab.", flush=True)
+
+    server.io_loop.add_callback(announce)  # after the server's own callback, which begins to listen
     server.start()
     raise SystemExit(0)
 

@@ -35,7 +35,7 @@ class Started:
     new: bool
     kept: Path | None = None
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         name = _short(self.path)
         if not self.new:
             return (
@@ -90,13 +90,16 @@ def overview() -> Overview:
 
 def _link(path: Path) -> str:
     """A link that JupyterLab opens in a tab: relative to the notebook's folder, which is where its kernel runs."""
+    shown = f"{path.parent.name}/{path.name}"
     if "google.colab" in sys.modules:
         return f'<a href="{launch.colab_link(path.stem)}" target="_blank">{escape(path.name)}</a>'
-    root = paths.project_root() or Path.cwd().parent
-    if root not in path.parents:  # out of the file browser's reach
-        return f"<code>{escape(str(path))}</code>"
-    relative = Path(os.path.relpath(path, Path.cwd())).as_posix()
-    return f'<a href="{escape(quote(relative))}">{escape(_short(path))}</a>'
+    here = Path.cwd()
+    root = paths.project_root() or here.parent
+    if root in path.parents and root in here.parents:
+        return f'<a href="{escape(quote(Path(os.path.relpath(path, here)).as_posix()))}">{escape(shown)}</a>'
+    if path.parent == paths.labs_path():  # a notebook that is only being looked at: the lab lies beside it
+        return f'<a href="{escape(quote(path.name))}">{escape(shown)}</a>'
+    return f"<code>{escape(shown)}</code>"
 
 
 def start(name: str, fresh: bool = False) -> Started:

@@ -62,6 +62,8 @@ def attention_map(
             f"Heat map of attention weights{heads}. "
             f"Rows are queries ({', '.join(rows)}), columns are keys ({', '.join(cols)})."
         )
+    if head_names is None:
+        head_names = [f"head {i}" for i in range(len(values))] if values.ndim == 3 else [""]
     axis_labels = ("key (looked at)", "query (looking)")
     return _maps(values, rows, cols, title, head_names, alt, axis_labels, "weight", SEQUENTIAL, (0.0, 1.0))
 
@@ -100,6 +102,8 @@ def heat_map(
     if alt is None:
         alt = f"Heat map of {label or title or 'values'}. Rows are {', '.join(rows)}; columns are {', '.join(cols)}."
     cmap = DIVERGING if value_range[0] < 0 else SEQUENTIAL
+    if panel_names is None:
+        panel_names = [""] * (len(block) if block.ndim == 3 else 1)
     return _maps(block, rows, cols, title, panel_names, alt, (x, y), label, cmap, value_range)
 
 
@@ -155,7 +159,7 @@ def _maps(
     rows: Sequence[str],
     cols: Sequence[str],
     title: str,
-    names: Sequence[str] | None,
+    names: Sequence[str],
     alt: str,
     axis_labels: tuple[str, str],
     label: str,
@@ -168,15 +172,16 @@ def _maps(
             f"for {len(rows)} row names and {len(cols)} column names; one sentence of a batch is weights[0]"
         )
     stack = values if values.ndim == 3 else values[None]  # (N, T, S)
-    if names is None:
-        names = [f"head {i}" for i in range(len(stack))] if len(stack) > 1 or values.ndim == 3 else [""]
     if len(names) != len(stack):
         raise ValueError(f"{len(names)} panel names for {len(stack)} panels, expected one name for each")
     numbers = max(len(rows), len(cols)) <= READABLE and len(stack) <= 4
     cell = 0.4 if numbers else 0.17 if len(stack) > 1 else 0.28  # inches; a line of text needs 0.15
     names_width = 0.085 * max(map(len, rows)) + 0.3
     names_height = 0.085 * max(map(len, cols)) + 0.4
-    across = min(len(stack), max(1, int((MAX_WIDTH - names_width - 0.8) / (cell * len(cols) + 0.2))))
+    room = MAX_WIDTH - names_width - 0.8
+    if len(stack) > 2 and not numbers:  # three side by side if the letters still have room
+        cell = min(cell, max(0.145, (room / 3 - 0.2) / len(cols)))
+    across = min(len(stack), max(1, int(room / (cell * len(cols) + 0.2) + 1e-6)))
     down = math.ceil(len(stack) / across)
     width = min(MAX_WIDTH, across * (cell * len(cols) + 0.2) + names_width + 1.0)
     height = down * (cell * len(rows) + 0.3) + names_height + (0.35 if title else 0)
@@ -193,4 +198,4 @@ def _maps(
         ax.set_ylabel(axis_labels[1])
     fig.suptitle(title)
     fig.colorbar(mesh, ax=axes, label=label, fraction=0.04, aspect=25)
-    return Picture(fig, alt)
+    return Picture(fig, alt, colours=256)

@@ -77,7 +77,7 @@ class AttentionExplorer(ipywidgets.VBox):
         for control in self.controls.values():
             control.observe(self._redraw, names="value")
         self._redraw()
-        top, bottom = list(self.controls.values())[:3], list(self.controls.values())[3:]
+        top, bottom = list(self.controls.values())[:2], list(self.controls.values())[2:]
         super().__init__([ipywidgets.HBox(top), ipywidgets.HBox(bottom), self._screen])
 
     def weights(

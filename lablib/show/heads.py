@@ -8,12 +8,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from matplotlib.patches import Patch
+from matplotlib.patches import Patch, Rectangle
 
 from lablib.show.style import COLOURS, GREY, SEQUENTIAL, Picture, figure, no_grid, to_array
 
 ROLE_COLOURS = (COLOURS[0], COLOURS[1], COLOURS[2], COLOURS[3], COLOURS[5], COLOURS[4])
 FAINT = "#EFEFEF"
+GAP = 2  # white cells between two maps of a grid
 
 
 def head_thumbnails(
@@ -35,20 +36,24 @@ def head_thumbnails(
     if values.ndim != 4 or values.shape[2] != values.shape[3]:
         raise ValueError(f"attention has shape {values.shape}; expected (L, H, T, T): layers, heads, tokens, tokens")
     layers, heads = values.shape[:2]
-    fig, axes = figure(layers, heads, width=9.0, height=9.0 * layers / heads + 0.7, squeeze=False)
-    for (layer, head), ax in np.ndenumerate(axes):
-        ax.imshow(values[layer, head], cmap=SEQUENTIAL, vmin=0, vmax=1, interpolation="nearest")
-        ax.set_xticks([])
-        ax.set_yticks([])
-        no_grid(ax)
-        framed = (layer, head) in {tuple(pair) for pair in marked}
-        for spine in ax.spines.values():
-            spine.set(visible=True, color=COLOURS[1] if framed else "#BBBBBB", linewidth=2.5 if framed else 0.6)
-        if layer == 0:
-            ax.set_title(f"head {head}" if head == 0 else str(head), fontsize=10)
-        if head == 0:
-            ax.set_ylabel(f"layer {layer}" if layer == 0 else str(layer), rotation=0, ha="right", va="center")
-    fig.suptitle(title, fontsize=11)
+    size, step = values.shape[2], values.shape[2] + GAP
+    page = np.full((layers * step - GAP, heads * step - GAP), np.nan)  # one image: 72 panels take ten times as long
+    for layer, head in np.ndindex(layers, heads):
+        page[layer * step : layer * step + size, head * step : head * step + size] = values[layer, head]
+    fig, ax = figure(width=9.0, height=9.0 * layers / heads + 0.4)
+    ax.imshow(page, cmap=SEQUENTIAL, vmin=0, vmax=1, interpolation="nearest")
+    framed = {tuple(pair) for pair in marked}
+    for layer, head in np.ndindex(layers, heads):
+        strong = (layer, head) in framed
+        colour, width = (COLOURS[1], 2.5) if strong else ("#BBBBBB", 0.6)
+        corner = (head * step - 0.5, layer * step - 0.5)
+        ax.add_patch(Rectangle(corner, size, size, fill=False, color=colour, lw=width, zorder=3 if strong else 2))
+    ax.set_xticks(np.arange(heads) * step + size / 2 - 0.5, range(heads))
+    ax.set_yticks(np.arange(layers) * step + size / 2 - 0.5, range(layers))
+    ax.set(
+        xlim=(-1.5, page.shape[1] + 0.5), ylim=(page.shape[0] + 0.5, -1.5), xlabel="head", ylabel="layer", title=title
+    )
+    no_grid(ax)
     return Picture(
         fig,
         alt

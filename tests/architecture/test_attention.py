@@ -63,9 +63,7 @@ def masks(T: int, S: int) -> dict[str, Tensor | None]:
 @pytest.mark.parametrize(("T", "S"), [(5, 5), (3, 7), (1, 4)])
 def test_values_and_gradients_equal_torch(kind: str, T: int, S: int) -> None:
     mask = masks(T, S)[kind]
-    q, k, v = (
-        normal(2, 3, n, w, seed=i).requires_grad_() for i, (n, w) in enumerate([(T, 8), (S, 8), (S, 6)])
-    )
+    q, k, v = (normal(2, 3, n, w, seed=i).requires_grad_() for i, (n, w) in enumerate([(T, 8), (S, 8), (S, 6)]))
     output, weights = scaled_dot_product_attention(q, k, v, mask)
     expected = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
     assert_equal(output, expected)
@@ -93,9 +91,7 @@ def test_multi_head_equals_torch_with_copied_weights(bias: bool, cross: bool) ->
     source = x if context is None else context
     real = padding_mask([source.shape[1], 3], source.shape[1])  # (B, 1, 1, S)
     output, weights = ours(x, context, real)
-    expected, expected_weights = theirs(
-        x, source, source, key_padding_mask=~real[:, 0, 0], average_attn_weights=False
-    )
+    expected, expected_weights = theirs(x, source, source, key_padding_mask=~real[:, 0, 0], average_attn_weights=False)
     assert_equal(output, expected)
     assert_equal(weights, expected_weights)
     inputs = [x] if context is None else [x, context]
@@ -118,9 +114,7 @@ def test_softmax_equals_torch_in_every_float_type() -> None:
 
 @pytest.mark.parametrize("block", [1, 3, 4, 7, 64])
 def test_streaming_equals_full_values_and_gradients(block: int) -> None:
-    q, k, v = (
-        normal(2, 3, n, w, seed=i).requires_grad_() for i, (n, w) in enumerate([(5, 8), (7, 8), (7, 6)])
-    )
+    q, k, v = (normal(2, 3, n, w, seed=i).requires_grad_() for i, (n, w) in enumerate([(5, 8), (7, 8), (7, 6)]))
     output = streaming_attention(q, k, v, block=block)
     expected = F.scaled_dot_product_attention(q, k, v)
     assert_equal(output, expected)
