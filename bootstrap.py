@@ -5,12 +5,13 @@
     python bootstrap.py test [STAGE ...]                       what `make test` does
     python bootstrap.py install [lab|dev]                      only the environment
 
-The environment is made once, from the versions in constraints.txt; it is completed when an earlier run was interrupted and
-brought up to date when the pins change. pip's own settings (index, proxy, cache, certificates) are respected.
+The environment is made once, from the versions in constraints.txt; it is begun again when an earlier run was
+interrupted and brought up to date when the pins change. pip's own settings (index, proxy, cache, certificates) are respected.
 
 This file keeps to syntax that Python 3.6 can read, so that an old Python gets a message and not a SyntaxError.
 """
 
+import contextlib
 import hashlib
 import json
 import os
@@ -19,8 +20,14 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
 
 ROOT = os.path.dirname(os.path.abspath(__file__))
 VENV = os.path.join(ROOT, ".venv")
@@ -136,17 +143,28 @@ def pins():
     return digest.hexdigest()
 
 
-def stamped(extra, root=None):
-    """Whether .venv was completely installed from the present pins, in this folder, with at least `extra`."""
+def read_stamp():
+    """What the last installation left: {} when there was none, {"unfinished": True} when it did not come to its end."""
     try:
         with open(STAMP) as file:
-            stamp = json.load(file)
-    except (OSError, ValueError):
-        return False
+            return dict(json.load(file))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, TypeError):
+        return {"unfinished": True}
+
+
+def write_stamp(content):
+    """Say how far the installation came."""
+    with open(STAMP, "w") as file:
+        json.dump(content, file)
+
+
+def stamped(extra):
+    """Whether .venv was completely installed from the present pins, in this folder, with at least `extra`."""
+    stamp = read_stamp()
     wide_enough = stamp.get("extra") in ("dev", extra)
-    return (
-        wide_enough and stamp.get("pins") == pins() and stamp.get("root") == (root or ROOT) and os.path.exists(PYTHON)
-    )
+    return wide_enough and stamp.get("pins") == pins() and stamp.get("root") == ROOT and os.path.exists(PYTHON)
 
 
 def works(python):
@@ -184,36 +202,58 @@ def ensure(extra):
     """Make or complete .venv so that it holds the course and everything in `extra` ("lab" or "dev")."""
     if stamped(extra):
         return
+    with one_at_a_time():
+        if not stamped(extra):  # another command may have done it while this one waited
+            install(extra)
+
+
+@contextlib.contextmanager
+def one_at_a_time():
+    """Two commands started together would spoil each other's .venv: the second waits. (Not on Windows.)"""
+    if fcntl is None:
+        yield
+        return
+    name = "course-" + hashlib.sha256(ROOT.encode()).hexdigest()[:16] + ".lock"
+    with open(os.path.join(tempfile.gettempdir(), name), "a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            say("Another command is installing into .venv: waiting for it.")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def install(extra):
+    """Make .venv, or bring it up to date. What an interrupted pip left cannot be trusted: that is begun again."""
     start = time.time()
-    fresh = not works(PYTHON)
-    check_disk(shutil.disk_usage(ROOT).free, fresh)
-    if fresh:
-        if not has_venv():
-            mend_venv()
-        say(
-            f"Making the course's environment in .venv with Python {platform.python_version()}: once, 1 to 4 minutes, about 2 GB."
-        )
-        if os.path.exists(VENV):
-            say("  an unfinished or unusable .venv is there: beginning it again")
-        done = subprocess.run(
-            [sys.executable, "-m", "venv", "--clear", VENV],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            check=False,
-        )
-        if done.returncode != 0:
-            raise Problem("`python -m venv` failed:\n" + done.stdout.decode(errors="replace"))
-        say(f"  {time.time() - start:4.0f} s  empty environment made")
-    elif stamped("lab"):
+    stamp = read_stamp()
+    broken = stamp.get("unfinished") or stamp.get("root", ROOT) != ROOT or not works(PYTHON)
+    check_disk(shutil.disk_usage(ROOT).free, fresh=broken)
+    if broken:
+        make_empty(start)
+    elif stamp.get("pins") == pins():
         say("Adding the tools for tests and authors to .venv.")
     else:
-        say("The environment in .venv is unfinished, or the pinned versions have changed: bringing it up to date.")
-    if os.path.exists(STAMP):
-        os.remove(STAMP)
+        say("Bringing .venv to the pinned versions.")
+    write_stamp({"unfinished": True})
     pip_install(extra, start)
-    with open(STAMP, "w") as file:
-        json.dump({"pins": pins(), "extra": extra, "root": ROOT, "python": platform.python_version()}, file)
+    write_stamp({"pins": pins(), "extra": extra, "root": ROOT, "python": platform.python_version()})
     say(f"  {time.time() - start:4.0f} s  ready")
+
+
+def make_empty(start):
+    """A new .venv with pip in it and nothing else."""
+    if not has_venv():
+        mend_venv()
+    if os.path.exists(VENV):
+        say("The .venv that is here was not finished, or belongs to another place: beginning it again.")
+    version = platform.python_version()
+    say(f"Making the course's environment in .venv with Python {version}: once, 1 to 4 minutes, about 2 GB.")
+    command = [sys.executable, "-m", "venv", "--clear", VENV]
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+    if done.returncode != 0:
+        raise Problem("`python -m venv` failed:\n" + done.stdout.decode(errors="replace"))
+    say(f"  {time.time() - start:4.0f} s  empty environment made")
 
 
 def pip_install(extra, start):
@@ -239,7 +279,7 @@ def pip_install(extra, start):
     except KeyboardInterrupt:
         process.terminate()
         process.wait()
-        raise Problem("Stopped. Nothing is lost: the next run goes on from here.")  # noqa: B904 (Python 3.6 reads it too)
+        raise Problem("Stopped. The next run begins again; what was downloaded is kept.")  # noqa: B904 (Python 3.6 reads it too)
     finally:
         shown.end()
     if code != 0:
@@ -323,7 +363,7 @@ def explain_pip(lines, code):
         )
     else:
         cause = f"pip could not install the course (exit code {code})."
-    return f"{cause}\n\npip said:\n{error}\n\nIts whole output is in {LOG}"
+    return f"{cause}\n\npip said:\n{error}\n\nIts whole output is in {LOG}\nThe next run begins with an empty .venv."
 
 
 # --- what to do with it --------------------------------------------------------------------------------------------------

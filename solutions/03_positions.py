@@ -350,7 +350,7 @@ right.legend(ncols=2, loc="upper center", frameon=False)
 Picture(
     fig,
     "Left: ALiBi's bias falls with distance from the diagonal. Right: how four heads fade, from steep to flat.",
-    colours=128,
+    colours=256,
 )
 
 # %% [markdown]
@@ -467,7 +467,7 @@ def curves(losses: dict[str, Tensor], alt: str, width: int = 4) -> Picture:
     ax.text(T + 1, ax.get_ylim()[1], "never seen in training →", color=GREY, va="top")
     ax.set(xlabel="position in the text (bytes)", ylabel="bits per byte, held out", xticks=range(0, READ + 1, T))
     ax.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
-    return Picture(fig, alt, colours=128)
+    return Picture(fig, alt)
 
 
 # %% tags=["varies"]

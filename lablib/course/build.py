@@ -132,7 +132,10 @@ def notebook(source: Path, blank: bool) -> "NotebookNode":
         if authored.cell_type == "markdown":
             cells.append(_markdown(text))
         elif text.startswith(MARKER):
-            exercise = checks.find(text.removeprefix(MARKER))
+            try:
+                exercise = checks.find(text.removeprefix(MARKER))
+            except ValueError as error:
+                raise BuildError(f"{source.name}: {error}") from None
             if exercise.target != text.removeprefix(MARKER).strip():
                 raise BuildError(f"{source.name}: {text!r}, but the exercise's target is {exercise.target!r}")
             found.append(exercise.target)
@@ -251,7 +254,11 @@ def stale(source: Path) -> list[str]:
         if not path.is_file():
             problems.append(f"{name} is missing")
             continue
-        kept = nbformat.read(path, as_version=4)
+        try:
+            kept = nbformat.read(path, as_version=4)
+        except Exception as error:  # whatever is in the file
+            problems.append(f"{name} is no readable notebook ({type(error).__name__})")
+            continue
         made = _without_outputs(notebook(source, blank))
         if blank and json.loads(json.dumps(kept)) != made:
             problems.append(f"{name} differs from what its source builds")
@@ -270,13 +277,13 @@ def build(labs: Iterable[str] = (), check: bool = False, run: bool = True) -> in
     """Build labs/ and solutions/ (all, or the given numbers); with `check` only compare. Returns an exit status.
 
     Args:
-        run: execute the solved notebook. Without it a solved notebook whose source did not change keeps its outputs, and one that
-            changed is left for the next full build (which `--check` will ask for).
+        run: execute the solved notebook. Without it the solved notebook is left as it is, for the next full build (`--check` will
+            ask for it if it needs one).
     """
     status = 0
     for source in sources(labs):
-        problems = stale(source)
         if check:
+            problems = stale(source)
             print(
                 f"{source.stem}: "
                 + ("; ".join(problems) + f" → lab build {source.name[:2]}" if problems else "up to date")

@@ -13,15 +13,13 @@ from lablib import paths
 
 @dataclass(frozen=True)
 class Lab:
-    """One lab. `minutes` is for a learner who does the exercises; `run` and `memory` were measured by bench/labs.py (laptop profile)."""
+    """One lab; `minutes` is for a learner who does the exercises, 0 while the lab is in the making."""
 
     number: str
     topic: str
     title: str
     builds: str
-    minutes: int = 0  # 0: the lab is not there yet
-    run: str = ""  # seconds from first cell to last
-    memory: str = ""  # peak of the kernel
+    minutes: int = 0
 
     @property
     def file(self) -> str:

@@ -29,7 +29,10 @@ def describe(value: object) -> str:
         return f"{type(value).__name__} of {', '.join(map(describe, value)) or 'nothing'}"
     if value is None:
         return "None"
-    text = repr(value)
+    try:
+        text = repr(value)
+    except Exception as error:
+        return f"{type(value).__name__} whose repr raises {type(error).__name__}"
     return f"{type(value).__name__} {text if len(text) <= 40 else text[:37] + '…'}"
 
 
@@ -60,7 +63,7 @@ def same(actual: object, expected: object, rtol: float) -> bool:
         )
     if isinstance(expected, float):
         return isinstance(actual, int | float) and abs(actual - expected) <= rtol * max(abs(expected), rtol)
-    return bool(actual == expected)
+    return type(actual) is type(expected) and bool(actual == expected)
 
 
 def difference(name: str, actual: object, expected: object, rtol: float, axes: Sequence[str] = ()) -> list[str]:
@@ -84,6 +87,8 @@ def difference(name: str, actual: object, expected: object, rtol: float, axes: S
         )
     if not isinstance(actual, Tensor):
         return [f"{name}: expected a {describe(expected)}, got {describe(actual)}."]
+    if actual.layout != expected.layout:
+        return [f"{name}: expected an ordinary (dense) tensor, got one with layout {actual.layout}."]
     if actual.shape != expected.shape:
         named = f" ({', '.join(axes)})" if axes else ""
         return [
@@ -119,7 +124,7 @@ def difference(name: str, actual: object, expected: object, rtol: float, axes: S
     index = _first(wrong)
     counted = f"{int(wrong.sum())} of {wrong.numel()} entries differ"
     return [
-        f"{name}{_brackets(index)}: expected {_number(expected[index])}, got {_number(actual[index])} "
+        f"{name}{_brackets(index)}: expected {', got '.join(_numbers(expected[index], actual[index]))} "
         f"(the first difference; {counted}).",
         *_pattern(actual, expected, rtol),
     ]
@@ -133,8 +138,14 @@ def _brackets(index: tuple[int, ...]) -> str:
     return f"[{', '.join(map(str, index))}]" if index else ""
 
 
-def _number(x: Tensor) -> str:
-    return f"{x.item():.4g}" if x.is_floating_point() else str(x.item())
+def _number(x: Tensor, digits: int = 4) -> str:
+    return f"{x.item():.{digits}g}" if x.is_floating_point() else str(x.item())
+
+
+def _numbers(a: Tensor, b: Tensor) -> tuple[str, str]:
+    """Two numbers with as many digits as it takes to see that they differ."""
+    pairs = ((_number(a, digits), _number(b, digits)) for digits in range(4, 18))
+    return next((pair for pair in pairs if pair[0] != pair[1]), (_number(a, 17), _number(b, 17)))
 
 
 def _shape_hint(actual: Tensor, expected: Tensor) -> list[str]:
@@ -155,6 +166,10 @@ def _pattern(actual: Tensor, expected: Tensor, rtol: float) -> list[str]:
         return []
     if not actual.any():
         return ["Every entry of yours is zero."]
+    if rtol < 1e-6 and bool(_close(actual, expected, 1e-5).all()):
+        return [
+            "It is nearly right: somewhere float64 numbers pass through a type with fewer digits (`.float()`, `dtype=`)."
+        ]
     usable = (expected.abs() > 1e-3 * expected.abs().max()) & expected.isfinite()
     ratio = actual[usable] / expected[usable]
     if ratio.numel() > 2 and ratio.std() <= 1e-4 * ratio.mean().abs():

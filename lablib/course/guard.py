@@ -3,20 +3,25 @@
 `time_limit` ends code that does not end by itself. It raises `TimeLimit` inside the running code: from a timer signal where
 there is one (Linux, macOS, main thread), else as an asynchronous exception from a watching thread (Windows, other threads).
 `TimeLimit` is a BaseException, so that `except Exception` in the learner's loop cannot swallow it; a bare `except:` can, hence it
-is raised again and again until the block is left.
+is raised again and again until the block is left, and once more when it is left as if nothing had been.
 """
 
 import contextlib
 import ctypes
+import inspect
+import io
 import linecache
 import signal
 import threading
+import time
 import traceback
 from collections.abc import Iterator
 from types import TracebackType
+from typing import Any
 
 DEFAULT_SECONDS = 10.0
 _REPEAT_SECONDS = 0.5
+_PRINTED_CHARACTERS = 4000
 
 
 class TimeLimit(BaseException):
@@ -27,8 +32,8 @@ class TimeLimit(BaseException):
 def time_limit(seconds: float) -> Iterator[None]:
     """Raise TimeLimit in this block once `seconds` have passed, and again until the block is left.
 
-    A single call into C code that never comes back to Python (say one enormous matrix product) cannot be interrupted
-    before it returns.
+    Two things cannot be ended: a single call into C code that never comes back to Python (say one enormous matrix product),
+    and a loop that spends all its time inside `try: … except: pass`. Limits may be nested; the first to run out counts.
     """
     if seconds <= 0:
         raise ValueError(f"seconds = {seconds}: expected a positive number of seconds")
@@ -39,9 +44,14 @@ def time_limit(seconds: float) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _alarm(seconds: float) -> Iterator[None]:
+    rang = False
+
     def ring(signum: int, frame: object) -> None:
+        nonlocal rang
+        rang = True
         raise TimeLimit
 
+    start, (outer, outer_repeat) = time.monotonic(), signal.getitimer(signal.ITIMER_REAL)
     previous = signal.signal(signal.SIGALRM, ring)
     try:
         try:
@@ -51,12 +61,16 @@ def _alarm(seconds: float) -> Iterator[None]:
             signal.setitimer(signal.ITIMER_REAL, 0)
     finally:  # the alarm may have rung in the line above: then this one still runs, long before the next ring
         signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, previous)
+        signal.signal(signal.SIGALRM, previous or signal.SIG_DFL)
+        if outer:  # an outer limit goes on with what is left of it
+            signal.setitimer(signal.ITIMER_REAL, max(outer - (time.monotonic() - start), 1e-3), outer_repeat)
+    if rang:  # it was swallowed by an `except:`
+        raise TimeLimit
 
 
 @contextlib.contextmanager
 def _watcher(seconds: float) -> Iterator[None]:
-    watched, done, lock = threading.get_ident(), threading.Event(), threading.Lock()
+    watched, done, rang, lock = threading.get_ident(), threading.Event(), threading.Event(), threading.Lock()
 
     def raise_in(exception: type[BaseException] | None) -> None:
         target = ctypes.py_object(exception) if exception else None
@@ -67,16 +81,47 @@ def _watcher(seconds: float) -> Iterator[None]:
         while not done.wait(wait):
             with lock:  # never after the block was left
                 if not done.is_set():
+                    rang.set()
                     raise_in(TimeLimit)
             wait = _REPEAT_SECONDS
 
     threading.Thread(target=watch, daemon=True, name="time limit").start()
     try:
-        yield
-    finally:
+        try:
+            yield
+        finally:
+            done.set()
+    finally:  # as above: it may have arrived in the line before
         with lock:
             done.set()
             raise_in(None)  # one that was sent but has not arrived yet
+    if rang.is_set():
+        raise TimeLimit
+
+
+@contextlib.contextmanager
+def printing_held_back() -> Iterator[None]:
+    """Hold back what this block prints, then print its beginning: a print in an endless loop must not fill the notebook."""
+    held = _Beginning()
+    try:
+        with contextlib.redirect_stdout(held):
+            yield
+    finally:
+        text = held.getvalue()
+        if text:
+            print(text, end="" if text.endswith("\n") else "\n", flush=True)
+        if held.dropped:
+            print(f"… and {held.dropped:,} characters more, not shown", flush=True)
+
+
+class _Beginning(io.StringIO):
+    dropped = 0
+
+    def write(self, text: str) -> int:
+        kept = text[: _PRINTED_CHARACTERS - self.tell()]
+        self.dropped += len(text) - len(kept)
+        super().write(kept)
+        return len(text)
 
 
 def source_file(candidate: object) -> str | None:
@@ -86,13 +131,13 @@ def source_file(candidate: object) -> str | None:
     return None
 
 
-def _codes(candidate: object) -> Iterator:
+def _codes(candidate: Any) -> Iterator:
     members = vars(candidate).values() if isinstance(candidate, type) else [candidate]
     for member in members:
         function = getattr(member, "__func__", member)  # static and class methods
-        while hasattr(function, "__wrapped__"):
-            function = function.__wrapped__
-        if hasattr(function, "__code__"):
+        with contextlib.suppress(Exception):  # an attribute of any kind may stand in a class
+            function = inspect.unwrap(function)
+        if inspect.isfunction(function):
             yield function.__code__
 
 

@@ -5,15 +5,18 @@
 kept from an earlier day). `LABLIB_STRICT=1` makes anything but *passed* raise.
 """
 
+import ast
 import contextlib
 import linecache
+import math
 import os
 import sys
 from dataclasses import dataclass
 from html import escape
 
 from lablib.course import guard, progress
-from lablib.course.exercise import Attempt, Exercise, Implementation, NotAttempted, NotPassed
+from lablib.course.compare import describe
+from lablib.course.exercise import Attempt, Exercise, Implementation, NotAttempted, NotPassed, in_a_line
 from lablib.course.profile import Profile, current
 from lablib.course.sources import cell_source
 
@@ -21,15 +24,26 @@ MARKS = {"passed": "✓", "not passed": "✗", "not attempted": "○"}
 COLOURS = {"passed": "#009E73", "not passed": "#D55E00", "not attempted": "#0072B2"}
 
 
-class NotPassedStrictly(Exception):
-    """Raised under LABLIB_STRICT=1. It shows its message and no traceback through the checker."""
+class _InOneLine(Exception):
+    """In a notebook it shows its message and no traceback through the checker."""
 
     def _render_traceback_(self) -> list[str]:
-        return [f"NotPassedStrictly: {self}"]
+        return [f"{type(self).__name__}: {self}"]
+
+
+class NotPassedStrictly(_InOneLine):
+    """Raised under LABLIB_STRICT=1."""
+
+
+class UnknownExercise(_InOneLine):
+    """What was given to `check` is no exercise of this lab."""
 
 
 def is_strict() -> bool:
     return os.environ.get("LABLIB_STRICT", "") not in ("", "0")
+
+
+_KEPT_STATEMENTS = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef, ast.Assign)
 
 
 @dataclass(frozen=True)
@@ -102,13 +116,15 @@ class Lab:
 
         Raises:
             NotPassedStrictly: only under LABLIB_STRICT=1.
-            KeyError: the name of the function or class is no exercise of this lab.
+            UnknownExercise: neither its own name nor the one it has in the notebook is that of an exercise of this lab.
         """
-        exercise = self._exercise_of(candidate)
+        exercise = self._exercise_of(candidate, sys._getframe(1).f_globals)
         label = self._label(exercise)
         if candidate is exercise.reference:
-            lines = ("This is the course's reference, not your code: run the cell above again, then this one.",)
-            return self._settle(exercise, Banner("not attempted", f"{label}: nothing new to check", lines), candidate)
+            same = ("This is the course's reference, not your code: run the cell above again, then this one.",)
+            failed = self._outcomes.get(exercise.name) == "not passed"
+            banner = Banner("not passed" if failed else "not attempted", f"{label}: nothing new to check", same)
+            return self._settle(exercise, banner, candidate)
         try:
             self.run_check(exercise, candidate)
         except NotAttempted:
@@ -116,29 +132,22 @@ class Lab:
         except NotPassed as failure:
             return self._not_passed(exercise, candidate, failure)
         except guard.TimeLimit as limit:
-            where = guard.where_it_stood(limit.__traceback__, candidate)
-            lines = [f"Your code was still running after {exercise.seconds:g} s and was stopped."]
+            said = [f"Your code was still running after {exercise.seconds:g} s and was stopped."]
+            if where := guard.where_it_stood(limit.__traceback__, candidate):
+                said.append(f"It stood at {where}.")
             cause = "An endless loop: does its condition ever become false?"
-            return self._not_passed(
-                exercise, candidate, NotPassed([*lines, *([f"It stood at {where}."] if where else [])], cause)
-            )
+            return self._not_passed(exercise, candidate, NotPassed(said, cause))
         except KeyboardInterrupt:
             return self._not_passed(exercise, candidate, NotPassed(["The check was interrupted."]))
         except Exception as error:  # ours: say so, and let the learner go on
-            lines = (
-                f"The check itself failed ({type(error).__name__}: {error}).",
-                "That is our defect: please report it.",
-            )
-            return self._settle(
-                exercise,
-                Banner("not passed", f"{label}: could not be checked; the reference is used", lines),
-                exercise.reference,
-            )
+            ours = (f"The check itself failed ({in_a_line(error)}).", "That is our defect: please report it.")
+            banner = Banner("not passed", f"{label}: could not be checked; the reference is used", ours)
+            return self._settle(exercise, banner, exercise.reference)
         return self._passed(exercise, candidate)
 
     @staticmethod
     def run_check(exercise: Exercise, candidate: Implementation) -> None:
-        """Run one check, within its time limit and without touching the notebook's random numbers.
+        """Run one check, within its time limit and without touching the notebook's random numbers or torch's settings.
 
         Raises:
             NotPassed, NotAttempted, CheckBroken, TimeLimit.
@@ -146,22 +155,30 @@ class Lab:
         import torch
 
         if not callable(candidate):
-            raise NotPassed([f"{exercise.name} is {candidate!r}: expected a function or a class."])
-        default_dtype = torch.get_default_dtype()
+            raise NotPassed([f"{exercise.name}: expected a function or a class, got {describe(candidate)}."])
+        dtype, device = torch.get_default_dtype(), torch.get_default_device()
         try:
-            with torch.random.fork_rng(devices=[]), torch.enable_grad(), guard.time_limit(exercise.seconds):
+            with (
+                guard.printing_held_back(),
+                torch.random.fork_rng(devices=[]),
+                torch.enable_grad(),
+                guard.time_limit(exercise.seconds),
+            ):
                 exercise.check(Attempt(exercise, candidate))
         finally:
-            torch.set_default_dtype(default_dtype)
+            torch.set_default_dtype(dtype)
+            if torch.get_default_device() != device:
+                torch.set_default_device(None if device.type == "cpu" else device)
 
-    def _exercise_of(self, candidate: Implementation) -> Exercise:
-        name = getattr(candidate, "__name__", None)
-        if name in self.exercises:
-            return self.exercises[name]
-        known = ", ".join(self.exercises)
-        raise KeyError(
-            f"lab {self.number} has no exercise named {name or candidate!r}: expected one of {known}; "
-            "keep the name that the exercise gives"
+    def _exercise_of(self, candidate: Implementation, notebook: dict[str, object]) -> Exercise:
+        """The exercise by the candidate's own name, or (a lambda, a partial, None) by the name it has in the notebook."""
+        own = getattr(candidate, "__name__", None)
+        for name in (own, *(name for name in self.exercises if name in notebook and notebook[name] is candidate)):
+            if isinstance(name, str) and name in self.exercises:
+                return self.exercises[name]
+        raise UnknownExercise(
+            f"lab {self.number} has no exercise named {own or describe(candidate)}: expected one of "
+            f"{', '.join(self.exercises)}; keep the name that the exercise gives"
         )
 
     def _label(self, exercise: Exercise) -> str:
@@ -172,9 +189,13 @@ class Lab:
         source = cell_source(candidate)
         attempts = self._count(exercise, source)
         lines: tuple[str, ...] = ()
+        if source is None:
+            lines = (
+                "It could not be kept for later labs: its source cannot be read back. A plain `def` in a cell can be.",
+            )
         try:
             progress.keep(self.number, exercise.name, "passed", attempts, source)
-        except OSError as error:
+        except (OSError, RuntimeError) as error:
             lines = (f"It could not be kept for later labs: {error}.",)
         banner = Banner("passed", f"{self._label(exercise)}: passed; your code is used from here on", lines)
         return self._settle(exercise, banner, candidate)
@@ -190,14 +211,14 @@ class Lab:
             exercise.hints[hint - 1],
             hint,
         )
-        with contextlib.suppress(OSError):  # nothing of the learner's is lost: the cell is still theirs
+        with contextlib.suppress(OSError, RuntimeError):  # nothing of the learner's is lost: the cell is still theirs
             progress.keep(self.number, exercise.name, "not passed", attempts, None)
         return self._settle(exercise, banner, exercise.reference)
 
     def _not_attempted(self, exercise: Exercise) -> Implementation:
-        kept = self._kept(exercise)
+        kept, why = self._kept(exercise)
         used = "the reference is used" if kept is None else "your code that passed earlier is used"
-        banner = Banner("not attempted", f"{self._label(exercise)}: not attempted; {used}")
+        banner = Banner("not attempted", f"{self._label(exercise)}: not attempted; {used}", (why,) if why else ())
         return self._settle(exercise, banner, exercise.reference if kept is None else kept)
 
     def _settle(self, exercise: Exercise, banner: Banner, used: Implementation) -> Implementation:
@@ -224,30 +245,43 @@ class Lab:
         from lablib.course.checks import find
 
         exercise = find(target)
-        kept = self._kept(exercise)
+        kept, why = self._kept(exercise)
         whose = (
-            "yours, from an earlier lab"
-            if kept is not None
-            else f"the reference (lab {exercise.lab} has none of yours)"
+            "yours, from an earlier lab" if kept is not None else f"the reference ({why or 'none of yours is kept'})"
         )
         print(f"{exercise.name}: {whose}", flush=True)
         return exercise.reference if kept is None else kept
 
-    def _kept(self, exercise: Exercise) -> Implementation | None:
-        """Code that passed on an earlier day, run in the names of the library's module; None when it no longer passes."""
-        path = progress.answer_path(exercise.lab, exercise.name)
-        if not path.is_file():
-            return None
-        source, name = path.read_text(encoding="utf-8"), f"<your {exercise.name}, kept earlier>"
-        linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
-        namespace = dict(vars(sys.modules[exercise.reference.__module__]), __name__=f"kept_{exercise.name}")
+    def _kept(self, exercise: Exercise) -> tuple[Implementation | None, str]:
+        """Code that passed on an earlier day, if it still does; else None, and why if there was any.
+
+        Of the cell only imports, definitions and assignments are run, not what it printed, drew or checked.
+        """
+        import numpy as np
+        import torch
+        import torch.nn.functional as F
+        from torch import Tensor, nn
+
+        common = {"math": math, "torch": torch, "nn": nn, "F": F, "Tensor": Tensor, "np": np}  # as the labs import them
+        namespace = common | vars(sys.modules[exercise.reference.__module__]) | {"__name__": f"kept_{exercise.name}"}
+        name = f"<your {exercise.name}, kept earlier>"
         try:
-            exec(compile(source, name, "exec"), namespace)
+            path = progress.answer_path(exercise.lab, exercise.name)
+            if not path.is_file():
+                return None, ""
+            source = path.read_text(encoding="utf-8")
+            linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
+            with guard.time_limit(exercise.seconds):
+                for statement in ast.parse(source).body:
+                    if isinstance(statement, _KEPT_STATEMENTS):
+                        # an assignment may need what only the notebook had: then it is left out
+                        with contextlib.suppress(*([Exception] if isinstance(statement, ast.Assign) else [])):
+                            exec(compile(ast.Module([statement], []), name, "exec"), namespace)
             candidate = namespace[exercise.name]
             self.run_check(exercise, candidate)
-        except (Exception, guard.TimeLimit):
-            return None
-        return candidate
+        except (Exception, guard.TimeLimit, SystemExit) as error:
+            return None, f"Your code kept from an earlier day cannot be used: {in_a_line(error)}"
+        return candidate, ""
 
     # ------------------------------------------------------------ the end of a lab
 

@@ -89,7 +89,10 @@ def overview() -> list[Line]:
     """Every lab that has exercises, with how many of them are passed."""
     from lablib.course.checks import exercises, labs
 
-    records = load()
+    try:
+        records = load()
+    except (OSError, RuntimeError):  # the folder cannot be read: `report` says so
+        records = {}
     lines = []
     for lab in labs():
         names = [exercise.name for exercise in exercises(lab)]
@@ -105,7 +108,11 @@ def report() -> str:
         bar = "█" * line.passed + "░" * (line.exercises - line.passed)
         next_up = f"next: {line.open[0]}" if line.open else "all passed"
         rows.append(f"lab {line.lab}  {bar}  {line.passed} of {line.exercises}  {next_up}")
-    return "\n".join([*rows, "", f"Kept in {user_dir()}"])
+    try:
+        where = f"Kept in {user_dir()}"
+    except (OSError, RuntimeError) as error:
+        where = f"Nothing can be kept: {error}. Is LABLIB_HOME a folder that you may write in?"
+    return "\n".join([*rows, "", where])
 
 
 def widget() -> Any:

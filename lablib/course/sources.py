@@ -65,6 +65,8 @@ class Target:
             raise ValueError(f"exercise target {self}: there is nothing to blank but a docstring")
         lines = source.splitlines()
         start, end = body[0].lineno - 1, node.end_lineno
+        if lines[start][: body[0].col_offset].strip():
+            raise ValueError(f"exercise target {self}: its body must begin on a line of its own")
         indent = " " * (node.col_offset + 4)
         while start > 0 and lines[start - 1].strip().startswith("#"):  # comments belong to the body
             start -= 1

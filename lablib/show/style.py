@@ -90,7 +90,7 @@ class Picture:
         figure: a matplotlib Figure, as `lablib.show.style.figure` makes it.
         alt: what the picture shows, one plain sentence or two.
         scale: pixels of the PNG for each pixel it is shown at.
-        colours: keep only so many, which makes a picture of many faint lines several times smaller.
+        colours: keep only so many, which makes the file several times smaller; None keeps all.
 
     Raises:
         ValueError: when alt is empty.
@@ -100,7 +100,7 @@ class Picture:
     'An empty frame.'
     """
 
-    def __init__(self, figure: Figure, alt: str, scale: float = SCALE, colours: int | None = None) -> None:
+    def __init__(self, figure: Figure, alt: str, scale: float = SCALE, colours: int | None = 128) -> None:
         self.figure = figure
         self.scale, self.colours = scale, colours
         self.alt = checked_alt(alt)
@@ -142,7 +142,7 @@ def checked_alt(alt: object) -> str:
     return alt.strip()
 
 
-def render_png(figure: Figure, scale: float = SCALE, colours: int | None = None) -> bytes:
+def render_png(figure: Figure, scale: float = SCALE, colours: int | None = 128) -> bytes:
     """A figure as PNG bytes at `scale` times the size it is shown at, with no more than so many colours."""
     buffer = io.BytesIO()
     figure.set_dpi(CSS_DPI * scale)

@@ -184,7 +184,8 @@ def test_the_colab_cell_says_why_pip_failed(tmp_path):
     from lablib.course import launch
 
     cell = launch.colab_cell("file:///no/such/repository")
-    code = f"import sys, types, importlib.util\nsys.modules['google.colab'] = types.ModuleType('g')\nimportlib.util.find_spec = lambda n: None\n{cell}"
+    pretend = "import sys, types, importlib.util\nsys.modules['google.colab'] = types.ModuleType('google.colab')"
+    code = f"{pretend}\nimportlib.util.find_spec = lambda name: None\n{cell}"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=False)
     assert done.returncode != 0
     assert "pip could not install the course" in done.stderr
