@@ -84,6 +84,7 @@ print("answer ", round((weights @ values).item(), 2))
 # scores make a softmax that puts everything on one key and no longer moves. The left panel measures the variance. The
 # right panel measures what matters for learning: how much gradient the softmax lets through.
 
+
 # %%
 def through_softmax(scores: Tensor) -> float:
     """Mean size of d weights / d scores over the rows: the diagonal of the softmax's Jacobian, w(1 − w)."""
@@ -115,6 +116,7 @@ Picture(fig, "Score variance grows like the width without √K and is 1 with it;
 # next cells train the smallest possible model on a task that needs a lookup: eight keys with a value each, one query, say
 # its value. **Before you run it:** at which width do you expect the scaling to matter, and will the model without it
 # fail, or only be slower?
+
 
 # %%
 class Lookup(nn.Module):
@@ -157,11 +159,18 @@ def train_lookup(D: int, scale: bool, seed: int, steps: int, report) -> None:
         correct += 0.1 * ((logits.argmax(-1) == answer).float().mean().item() - correct)  # a running mean
         report(step, correct)
 
+
 # %% tags=["varies"]
 seeds, steps = lab.profile.pick(smoke=range(1), laptop=range(3)), lab.profile.pick(smoke=10, laptop=200)
 for D in (64, 256):
-    chart = LiveChart(["with √K", "without √K"], y="share of right answers", title=f"width {D}", bands=True,
-                      y_range=(0, 1), alt=f"Learning curves at width {D}, with and without scaling.")
+    chart = LiveChart(
+        ["with √K", "without √K"],
+        y="share of right answers",
+        title=f"width {D}",
+        bands=True,
+        y_range=(0, 1),
+        alt=f"Learning curves at width {D}, with and without scaling.",
+    )
     with chart:
         for seed in seeds:
             train_lookup(D, True, seed, steps, lambda step, share: chart.add(step, **{"with √K": share}))
@@ -288,6 +297,7 @@ print("parameters:", sum(p.numel() for p in layer.parameters()), "= 4·D² + 4·
 #
 # **Before you run it:** what share of the letters can *one* head get right? A quarter?
 
+
 # %%
 class FourAtOnce(nn.Module):
     """Name the letters at four places, from one attention of the last position over all twelve."""
@@ -319,11 +329,17 @@ def train_four(H: int, seed: int, steps: int, report) -> nn.Module:
         report(step, (logits.argmax(-1) == wanted).float().mean().item())
     return model
 
+
 # %% tags=["varies"]
 steps, models = lab.profile.pick(smoke=10, laptop=400), {}
 names = {1: "1 head", 2: "2 heads", 4: "4 heads", 8: "8 heads"}
-chart = LiveChart(list(names.values()), y="share of letters right", bands=True, y_range=(0, 1),
-                  alt="Learning curves for 1, 2, 4 and 8 heads, bands over three seeds.")
+chart = LiveChart(
+    list(names.values()),
+    y="share of letters right",
+    bands=True,
+    y_range=(0, 1),
+    alt="Learning curves for 1, 2, 4 and 8 heads, bands over three seeds.",
+)
 with chart:
     for seed in seeds:
         for H, name in names.items():

@@ -70,7 +70,11 @@ def _alarm(seconds: float) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _watcher(seconds: float) -> Iterator[None]:
-    watched, done, rang, lock = threading.get_ident(), threading.Event(), threading.Event(), threading.Lock()
+    # Plain locks and no `with`: the exception may arrive between any two steps here, and must not leave a lock held.
+    watched, rang = threading.get_ident(), []
+    running, watching = threading.Lock(), threading.Lock()
+    running.acquire()
+    watching.acquire()
 
     def raise_in(exception: type[BaseException] | None) -> None:
         target = ctypes.py_object(exception) if exception else None
@@ -78,24 +82,28 @@ def _watcher(seconds: float) -> Iterator[None]:
 
     def watch() -> None:
         wait = seconds
-        while not done.wait(wait):
-            with lock:  # never after the block was left
-                if not done.is_set():
-                    rang.set()
-                    raise_in(TimeLimit)
+        while not running.acquire(timeout=wait):
+            rang.append(True)
+            raise_in(TimeLimit)
             wait = _REPEAT_SECONDS
+        watching.release()
+
+    def leave() -> None:
+        if running.locked():
+            running.release()
+        while watching.locked():  # until the watcher has seen it and raises no more
+            time.sleep(0)
+        raise_in(None)  # one that was sent but has not arrived yet
 
     threading.Thread(target=watch, daemon=True, name="time limit").start()
     try:
         try:
             yield
         finally:
-            done.set()
+            leave()
     finally:  # as above: it may have arrived in the line before
-        with lock:
-            done.set()
-            raise_in(None)  # one that was sent but has not arrived yet
-    if rang.is_set():
+        leave()
+    if rang:
         raise TimeLimit
 
 

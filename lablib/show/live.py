@@ -212,7 +212,9 @@ class LiveChart:
         return places, low, np.bincount(group, weights=y, minlength=len(places)) / np.maximum(counts, 1), high
 
     def _draw(self, scale: float = 1) -> None:
-        self.png = render_png(self.figure(), scale, None if scale == 1 else 128)  # quick while it runs, small at the end
+        self.png = render_png(
+            self.figure(), scale, None if scale == 1 else 128
+        )  # quick while it runs, small at the end
 
     def _update(self, scale: float = 1) -> None:
         start = time.monotonic()

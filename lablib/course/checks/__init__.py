@@ -5,7 +5,7 @@ import importlib
 from lablib.course.exercise import Exercise
 from lablib.course.sources import Target
 
-MODULES = {"02": "attention"}  # lab number → module of this package with its EXERCISES
+MODULES = {"02": "attention", "03": "positions"}  # lab number → module of this package with its EXERCISES
 
 
 def labs() -> list[str]:

@@ -631,10 +631,10 @@ EXERCISES = [
         hints=(
             "Undo the steps of `split_heads` in the opposite order.",
             "Swap H and T back, then join the last two axes.",
-            "After a transpose `view` refuses, because the memory is no longer in order: `reshape` copies where it must.",
+            "After a transpose `view` refuses, as the memory is no longer in order: `reshape` copies where it must.",
         ),
-        reasoning="The inverse of a composition undoes the last step first: swap back, then join. `reshape` has to copy here (the axes to be "
-        "joined are not neighbours in memory), which is why `view` would raise an error.",
+        reasoning="The inverse of a composition undoes the last step first: swap back, then join. `reshape` has to copy here (the axes "
+        "to be joined are not neighbours in memory), which is why `view` would raise an error.",
         check=check_merge_heads,
         mistakes=(
             Mistake(
