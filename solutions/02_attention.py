@@ -243,13 +243,13 @@ print("gradients agree:", worst < 1e-4)
 # %% [markdown]
 # ### Play with it
 #
-# The sliders below call *your* function on one small sentence. The queries and keys are made by hand so that a word
-# asks for its subject: `sat` looks for the animal, `black` for what it describes.
+# The sliders below call *your* function on one small sentence. Queries and keys are made by hand: `sat` asks for a
+# noun, since somebody must be sitting; `black` asks for a noun too, the one that it describes.
 
 # %%
 words = ["the", "black", "cat", "sat", "down"]
 # One row for each word: how much it asks for, and how much it is, a (verb, noun, any word).
-wants = 2 * torch.tensor([[0, 0, 1.0], [0, 2, 0], [0, 0, 0], [0, 3, 0], [2, 0, 0]])
+wants = torch.tensor([[0, 0, 1.0], [0, 2, 0], [0, 0, 0], [0, 3, 0], [2, 0, 0]])
 offers = 2 * torch.tensor([[0, 0, 0.5], [0, 0, 1.0], [0, 1, 0.5], [1, 0, 0.5], [0, 0, 0.5]])
 contents = torch.eye(5)
 attention_explorer(scaled_dot_product_attention, wants, offers, contents, words, query=3, key=2)

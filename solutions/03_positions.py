@@ -274,7 +274,7 @@ def rotation(query_at: int, key_before: int) -> Picture:
             ax.plot([], [], color=colour, linewidth=3, label=name)
         share = (q[0, i] * k[0, i] + q[0, i + 3] * k[0, i + 3]).item()
         ax.set(xlim=(-1.2, 1.2), ylim=(-1.2, 1.2), aspect="equal", title=f"pair {i}: {share:+.2f}")
-    axes[0].legend(loc="lower left", frameon=False)
+    fig.legend(*axes[0].get_legend_handles_labels(), loc="outside right upper")
     fig.suptitle(f"score q · k = {(q @ k.T).item():.3f}")
     return Picture(
         fig, "Three planes, each with the arrows of a query and a key, turned by their positions; the score above."

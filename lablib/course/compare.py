@@ -58,6 +58,7 @@ def same(actual: object, expected: object, rtol: float) -> bool:
         return (
             isinstance(actual, Tensor)
             and actual.shape == expected.shape
+            and actual.layout == expected.layout
             and actual.device == expected.device
             and bool(_close(actual.to(expected.dtype), expected, rtol).all())
         )

@@ -6,6 +6,7 @@ there is one (Linux, macOS, main thread), else as an asynchronous exception from
 is raised again and again until the block is left, and once more when it is left as if nothing had been.
 """
 
+import _thread
 import contextlib
 import ctypes
 import inspect
@@ -95,9 +96,9 @@ def _watcher(seconds: float) -> Iterator[None]:
             time.sleep(0)
         raise_in(None)  # one that was sent but has not arrived yet
 
-    threading.Thread(target=watch, daemon=True, name="time limit").start()
     try:
         try:
+            _thread.start_new_thread(watch, ())  # one step, unlike Thread.start(), which waits and could be hit
             yield
         finally:
             leave()

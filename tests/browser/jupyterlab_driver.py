@@ -25,6 +25,7 @@ from urllib.request import Request, urlopen
 
 import matplotlib
 import nbformat
+import nbformat.reader
 import pytest
 from selenium import webdriver
 from selenium.common.exceptions import WebDriverException
@@ -351,7 +352,7 @@ def _drive(server: Server, browser: Browser, copy: Path, timeout: float, name: s
     try:
         wait_for(done, timeout, lambda: "")
     except AssertionError:
-        report.saved = nbformat.read(copy, as_version=4)
+        report.saved = read_saved(copy)
     browser.screenshot(f"{name}-end")
     report.frames = [
         _look_into(browser, frame, f"{name}-frame{i}") for i, frame in enumerate(browser.find("iframe[data-height]"))
@@ -390,7 +391,16 @@ def save(browser: Browser, copy: Path) -> Any:
     browser.driver.find_element(By.CSS_SELECTOR, "body").send_keys(Keys.CONTROL, "s")
     with contextlib.suppress(AssertionError):  # a notebook with no change is not written again
         wait_for(lambda: copy.stat().st_mtime_ns != before, 3, lambda: "")
-    return nbformat.read(copy, as_version=4)
+    return read_saved(copy)
+
+
+def read_saved(copy: Path) -> Any:
+    """The notebook as it stands on disk; JupyterLab may be writing it, so a half-written file is read again."""
+    for _ in range(50):
+        with contextlib.suppress(nbformat.reader.NotJSONError):
+            return nbformat.read(copy, as_version=4)
+        time.sleep(0.1)
+    raise AssertionError(f"{copy} still holds no notebook after 5 s")
 
 
 def _unrun(notebook: Any) -> list[str]:

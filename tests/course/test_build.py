@@ -28,7 +28,7 @@ def source(tmp_path, monkeypatch):
     """A checkout of its own whose lab 02 has two exercises."""
     two = [e for e in checks.exercises("02") if e.name in ("split_heads", "merge_heads")]
     monkeypatch.setattr(checks, "exercises", lambda lab: two)
-    monkeypatch.setattr(paths, "project_root", lambda: tmp_path)
+    monkeypatch.setattr(build, "_root", lambda: tmp_path)
     monkeypatch.setattr(build, "execute", executed)
     (tmp_path / "solutions").mkdir()
     path = tmp_path / "solutions" / "02_test.py"
@@ -130,7 +130,7 @@ def test_a_source_that_breaks_a_rule_is_refused(source, old, new, words):
 
 
 def test_an_unknown_lab_is_refused(source):
-    with pytest.raises(BuildError, match="lab '9' has no source in solutions/: expected one of 02"):
+    with pytest.raises(BuildError, match="lab '09' has no source in solutions/: expected one of 02"):
         build.build(["9"])
     assert build.build(["2"]) == 0
 
