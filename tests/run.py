@@ -1,4 +1,4 @@
-"""Everything that must hold, stage by stage with its time, and a table at the end: what `make test` runs.
+"""Everything that must hold, two stages at a time, and a table at the end: what `make test` runs.
 
     python tests/run.py [STAGE ...]      all stages, or those named
 
@@ -11,7 +11,9 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -20,23 +22,33 @@ NBVAL = [
     *(sys.executable, "-m", "pytest", "-v", "--nbval", "--nbval-current-env", "--nbval-cell-timeout=300"),
     *("--nbval-sanitize-with", "tests/nbval_sanitize.cfg", "-p", "no:cacheprovider"),
 ]
-STAGES: dict[str, tuple[str, list[str], dict[str, str]]] = {
+PYTEST = [sys.executable, "-m", "pytest", "-v", "--durations=5", "-p", "no:cacheprovider"]
+SLOW = ("browser", "packaging", "notebooks")  # folders of tests/ with a stage of their own
+STAGES: dict[str, tuple[str, list[str], dict[str, str]]] = {  # the longest first: two run side by side
+    "packaging": ("pytest: the wheel and the Colab cell in clean environments", [*PYTEST, "tests/packaging"], {}),
+    "browser": ("pytest: JupyterLab in headless Chromium", [*PYTEST, "tests/browser"], {}),
+    "solutions": ("nbval on solutions/ (strict)", [*NBVAL, "solutions"], {"LABLIB_STRICT": "1"}),
+    "tests": (
+        "pytest: unit tests and docstring examples",
+        [*PYTEST, *(f"--ignore=tests/{folder}" for folder in SLOW)],
+        {},
+    ),
+    "notebooks": ("pytest: the labs as learners leave them", [*PYTEST, "tests/notebooks"], {}),
+    "labs": ("nbval on labs/ (blank: must run)", [*NBVAL, "labs"], {"LABLIB_STRICT": ""}),
+    "types": ("mypy", [sys.executable, "-m", "mypy"], {}),
+    "build": ("lab build --check", [sys.executable, "-m", "lablib.course.cli", "build", "--check"], {}),
     "lint": ("ruff check", [str(BIN / "ruff"), "check", "."], {}),
     "format": ("ruff format --check", [str(BIN / "ruff"), "format", "--check", "."], {}),
-    "types": ("mypy", [sys.executable, "-m", "mypy"], {}),
-    "tests": ("pytest: tests and docstring examples", [sys.executable, "-m", "pytest", "-v", "--durations=8"], {}),
-    "build": ("lab build --check", [sys.executable, "-m", "lablib.course.cli", "build", "--check"], {}),
-    "labs": ("nbval on labs/ (blank: must run)", [*NBVAL, "labs"], {"LABLIB_STRICT": ""}),
-    "solutions": ("nbval on solutions/ (strict)", [*NBVAL, "solutions"], {"LABLIB_STRICT": "1"}),
 }
+PRINTING = threading.Lock()
 SUMMARY = re.compile(r"^=+ .*\b(passed|failed|error|no tests ran).* =+$")
 
 
 def run(name: str) -> tuple[int, float, str]:
-    """One stage: its exit code, seconds, and pytest's summary line if it printed one."""
+    """One stage: its exit code, seconds, and pytest's summary line if it printed one. Its output is printed at its end."""
     title, command, extra = STAGES[name]
-    print(f"\n──── {name}: {title}", flush=True)
-    start, summary = time.monotonic(), ""
+    print(f"... {name}: {title}", flush=True)
+    start = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="course-test-") as home:
         environment = dict(
             os.environ,
@@ -45,19 +57,17 @@ def run(name: str) -> tuple[int, float, str]:
             LABLIB_WORK=f"{home}/work",
             IPYTHONDIR=f"{home}/ipython",
             HF_HUB_OFFLINE="1",
+            OMP_NUM_THREADS="1",  # two stages share the machine
             PYTHONUNBUFFERED="1",
             **extra,
         )
-        process = subprocess.Popen(
-            command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        done = subprocess.run(
+            command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
         )
-        assert process.stdout is not None
-        for line in process.stdout:
-            print(line, end="", flush=True)
-            if SUMMARY.match(line):
-                summary = line.strip()
-        code = process.wait()
-    return code, time.monotonic() - start, summary
+    with PRINTING:
+        print(f"\n──── {name}: {title}\n{done.stdout}", flush=True)
+    summaries = [line.strip() for line in done.stdout.splitlines() if SUMMARY.match(line)]
+    return done.returncode, time.monotonic() - start, summaries[-1] if summaries else ""
 
 
 def main(names: list[str]) -> int:
@@ -71,12 +81,15 @@ def main(names: list[str]) -> int:
             "  Debian/Ubuntu: sudo apt-get install chromium chromium-driver    (LABLIB_SKIP_BROWSER=1 leaves them out)",
             flush=True,
         )
-    results = {name: run(name) for name in names or STAGES}
+    start = time.monotonic()
+    chosen = [name for name in STAGES if not names or name in names]
+    with ThreadPoolExecutor(max_workers=2) as two:
+        results = dict(zip(chosen, two.map(run, chosen), strict=True))
     print("\n──── in all")
     for name, (code, seconds, _) in results.items():
         print(f"{'ok  ' if code == 0 else 'FAIL'}  {seconds:6.1f} s  {STAGES[name][0]}")
     failed = [name for name, (code, _, _) in results.items() if code != 0]
-    print(f"{'FAIL' if failed else 'ok  '}  {sum(seconds for _, seconds, _ in results.values()):6.1f} s  all stages")
+    print(f"{'FAIL' if failed else 'ok  '}  {time.monotonic() - start:6.1f} s  all stages, two at a time")
     for name, (_, _, summary) in results.items():
         if summary:
             print(f"{name}: {summary}")

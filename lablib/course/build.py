@@ -197,7 +197,12 @@ def execute(solved: "NotebookNode", profile: str = "laptop") -> "NotebookNode":
     from nbclient import NotebookClient
 
     with tempfile.TemporaryDirectory() as home:
-        environment = {"LABLIB_PROFILE": profile, "LABLIB_STRICT": "1", "LABLIB_HOME": home}
+        environment = {
+            "LABLIB_PROFILE": profile,
+            "LABLIB_STRICT": "1",
+            "LABLIB_HOME": home,
+            "LABLIB_WORK": f"{home}/work",
+        }
         before = {key: os.environ.get(key) for key in environment}
         os.environ.update(environment)
         try:
