@@ -107,11 +107,20 @@ tour.try_out(shares)
 workspace.start("02")
 
 # %% [markdown]
+# ## 5. What you have done
+#
+# One bar for each lab that has exercises. The same stands in a terminal: `lab progress`.
+
+# %% tags=["varies"]
+from lablib.course import progress
+
+progress.widget()
+
+# %% [markdown]
 # ## Where help is
 #
 # - **In the lab:** three hints for each exercise, from a nudge to almost the line itself, and below them the solution with its reasoning.
 # - **Solved notebooks:** the folder `solutions/` holds every lab done, with its pictures.
 # - **Something does not work:** `lab doctor` in a terminal (**File → New → Terminal**) looks at everything and says how to mend it.
-# - **What have I done?** `lab progress` lists what you have passed.
 #
 # Open your copy of lab 02 with the link above, and enjoy it: attention is the idea that everything else stands on.

@@ -646,7 +646,8 @@ for name, points in {
 from lablib.architecture.head_roles import piece_groups, vector_preference
 from lablib.models import without_heads, word_vectors
 
-sentences = [sentence for twin in twins for sentence in (twin.first, twin.second)]
+pairs_read = lab.profile.pick(smoke=8, laptop=len(twins))
+sentences = [sentence for twin in twins[:pairs_read] for sentence in (twin.first, twin.second)]
 
 
 def nearer_to_right_noun():
@@ -758,7 +759,7 @@ variants = {
     "PyTorch, fused": lambda q: F.scaled_dot_product_attention(q, q, q),
 }
 lengths = lab.profile.pick(smoke=[128, 256], laptop=[256, 512, 1024, 2048, 4096])
-inputs = [torch.randn(1, 4, T, 32) for T in lengths]
+inputs = [torch.randn(1, 2, T, 32) for T in lengths]  # two heads
 with torch.no_grad():
     memory = {name: [peak_bytes(lambda: f(x)) for x in inputs] for name, f in variants.items()}
     seconds = {name: [median_seconds(lambda: f(x), 3) for x in inputs] for name, f in variants.items()}
