@@ -33,18 +33,10 @@ class Lab:
 
 
 LABS = (
-    Lab("00", "welcome", "Welcome", "nothing yet: the machine, the map, how an exercise works", 10, "3 s", "0.3 GB"),
+    Lab("00", "welcome", "Welcome", "nothing yet: the machine, the map, how an exercise works", 10),
     Lab("01", "recurrence", "Before attention", "RNN, LSTM, the gradient through time"),
-    Lab(
-        "02",
-        "attention",
-        "Attention",
-        "scaled dot-product, masks, multi-head and cross-attention",
-        120,
-        "80 s",
-        "1.2 GB",
-    ),
-    Lab("03", "positions", "Where is a word?", "sinusoidal, learned, RoPE and ALiBi positions", 90, "105 s", "0.8 GB"),
+    Lab("02", "attention", "Attention", "scaled dot-product, masks, multi-head and cross-attention", 120),
+    Lab("03", "positions", "Where is a word?", "sinusoidal, learned, RoPE and ALiBi positions", 90),
     Lab("04", "transformer", "The whole transformer", "feed-forward, norms, residuals, encoder, decoder"),
     Lab("05", "data", "From a crawl to a corpus", "filters, MinHash, privacy, mixtures"),
     Lab("06", "tokenization", "Text into numbers", "byte-level BPE, embeddings"),
