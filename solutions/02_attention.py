@@ -360,7 +360,7 @@ attention_map(weights[4], [f"head {h}" for h in range(4)], places, "four heads: 
 # %% [markdown]
 # **What to notice.** Four heads share the work and solve the task; eight do no better. In the map, look at which places each head took. One head does far
 # better than a quarter: it spreads its weight over the four places and the linear layer pulls the mixture apart again, which is possible
-# because 64 dimensions hold several letters at once. But it never gets there: averaging does not make it impossible, it makes it noisy. So the
+# because 64 dimensions hold several letters at once. But in these 400 steps it does not get there: averaging does not make it impossible, it makes it noisy. So the
 # paper is right about the direction; one head is handicapped, not helpless.
 
 # %% [markdown]

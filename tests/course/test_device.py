@@ -14,9 +14,7 @@ from lablib.course.device import Measurement
 
 def test_choose_measures_and_picks_the_fastest_that_is_worth_it():
     device.choose.cache_clear()
-    start = time.perf_counter()
     chosen = device.choose()
-    assert time.perf_counter() - start < 5
     assert {(m.device, m.dtype) for m in chosen.measured} >= {("cpu", "float32")}
     assert all(m.gflops > 0 for m in chosen.measured)
     assert chosen.torch_dtype in (torch.float32, torch.bfloat16)

@@ -3,7 +3,7 @@
 import base64
 import io
 import math
-import time
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -86,31 +86,31 @@ def test_the_last_state_is_drawn_when_the_loop_ends_early(screen: Screen, error:
     assert screen.pixels(-1).shape[0] == 2 * screen.pixels(0).shape[0]
 
 
-def test_drawing_takes_a_small_part_of_the_time(screen: Screen) -> None:
+def test_drawing_takes_a_small_part_of_the_time(screen: Screen, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a clock that the test turns: a drawing takes 0.1 s of it, the work between two adds 0.01 s."""
+    now, drawn = [0.0], []
+    monkeypatch.setattr(live, "time", SimpleNamespace(monotonic=lambda: now[0]))
+
+    def draw(self: LiveChart, scale: float = 1) -> None:
+        now[0] += 0.1
+        drawn.append(now[0])
+
     c = chart()
-    drawn, start = 0.0, time.perf_counter()
-    while time.perf_counter() - start < 3:
-        before = time.perf_counter()
-        seen = len(screen.shown)
-        c.add(before - start, loss=1.0)
-        drawn += time.perf_counter() - before if len(screen.shown) > seen else 0
-    assert len(screen.shown) >= 2, "it does move"
-    assert drawn / (time.perf_counter() - start) < 0.25
-    c.close()
+    monkeypatch.setattr(LiveChart, "_draw", draw)
+    for step in range(2000):
+        now[0] += 0.01
+        c.add(step, loss=1.0)
+    assert len(drawn) >= 10, "it does move"
+    assert 0.1 * len(drawn) <= 0.11 * now[0]
+    assert min(np.diff(drawn)) >= 0.5
 
 
-def test_adding_costs_less_than_20_microseconds() -> None:
+def test_many_points_are_thinned_before_they_are_drawn() -> None:
     c = LiveChart(["loss"], alt="Loss by step.")
-    rounds = []
-    for _ in range(5):
-        start = time.perf_counter()
-        for step in range(20_000):
-            c.add(step, loss=1.0)
-        rounds.append((time.perf_counter() - start) / 20_000)
-    assert min(rounds) < 20e-6, f"{min(rounds) * 1e6:.1f} µs"
-    start = time.perf_counter()
-    c.picture().png  # noqa: B018
-    assert time.perf_counter() - start < 3, "100,000 points are thinned before they are drawn"
+    for step in range(20_000):
+        c.add(step, loss=1.0)
+    (line,) = c.figure().axes[0].lines
+    assert 100 <= len(line.get_xdata()) <= 4 * live.MAX_BINS
 
 
 def test_errors_say_what_to_do() -> None:
