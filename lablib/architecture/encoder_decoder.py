@@ -186,7 +186,7 @@ class Transformer(nn.Module):
 
     def __init__(
         self, config: TransformerConfig, encoder_layer: Layer = EncoderLayer, decoder_layer: Layer = DecoderLayer
-    ):
+    ) -> None:
         super().__init__()
         self.embedding = TiedEmbedding(config.V, config.D, config.dropout)
         self.encoder, self.decoder = config.stack(encoder_layer), config.stack(decoder_layer)

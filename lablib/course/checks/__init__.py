@@ -5,7 +5,8 @@ import importlib
 from lablib.course.exercise import Exercise
 from lablib.course.sources import Target
 
-MODULES = {"02": "attention", "03": "positions"}  # lab number → module of this package with its EXERCISES
+# lab number → module of this package with its EXERCISES
+MODULES = {"02": "attention", "03": "positions", "04": "transformer"}
 
 
 def labs() -> list[str]:
