@@ -34,10 +34,10 @@ class Lab:
 
 LABS = (
     Lab("00", "welcome", "Welcome", "nothing yet: the machine, the map, how an exercise works", 10),
-    Lab("01", "recurrence", "Before attention", "RNN, LSTM, the gradient through time"),
+    Lab("01", "recurrence", "Before attention", "RNN, LSTM, backpropagation through time, clipping", 90),
     Lab("02", "attention", "Attention", "scaled dot-product, masks, multi-head and cross-attention", 120),
     Lab("03", "positions", "Where is a word?", "sinusoidal, learned, RoPE and ALiBi positions", 90),
-    Lab("04", "transformer", "The whole transformer", "feed-forward, norms, residuals, encoder, decoder"),
+    Lab("04", "transformer", "The whole transformer", "feed-forward, norms, residuals, encoder, decoder", 120),
     Lab("05", "data", "From a crawl to a corpus", "filters, MinHash, privacy, mixtures"),
     Lab("06", "tokenization", "Text into numbers", "byte-level BPE, embeddings"),
     Lab("07", "pretraining", "Pre-training", "the loss, the schedule, sampling, the KV cache"),
