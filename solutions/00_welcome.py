@@ -40,7 +40,7 @@ doctor.examine(("Python", "PyTorch", "Training", "Memory", "JupyterLab", "Real m
 # ## 2. The map
 #
 # The labs follow a model's life in order: how it is built, what it reads, how it learns, how it becomes an assistant, and how it is served.
-# Labs 02 and 03 are the first two that are ready. A link opens **your own copy** in the
+# The first part, labs 01 to 04, is ready: how a model is built. A link opens **your own copy** in the
 # folder `work/` once you have one (section 4 makes it), and the untouched lab until then.
 
 # %% tags=["varies"]
@@ -99,12 +99,12 @@ tour.try_out(shares)
 # %% [markdown]
 # ## 4. Begin
 #
-# The next cell makes your copy of lab 02. It never overwrites a copy that is there, so you can run it as often as you like, and
-# updating the course cannot touch your work. (In a terminal the same is `lab start 02`; `lab start 02 --fresh` begins again and keeps
+# The next cell makes your copy of lab 01. It never overwrites a copy that is there, so you can run it as often as you like, and
+# updating the course cannot touch your work. (In a terminal the same is `lab start 01`; `lab start 01 --fresh` begins again and keeps
 # what you wrote under another name.)
 
 # %% tags=["varies"]
-workspace.start("02")
+workspace.start("01")
 
 # %% [markdown]
 # ## 5. What you have done
@@ -123,4 +123,5 @@ progress.widget()
 # - **Solved notebooks:** the folder `solutions/` holds every lab done, with its pictures.
 # - **Something does not work:** `lab doctor` in a terminal (**File → New → Terminal**) looks at everything and says how to mend it.
 #
-# Open your copy of lab 02 with the link above, and enjoy it: attention is the idea that everything else stands on.
+# Open your copy of lab 01 with the link above, and enjoy it. (If you know recurrent networks well, begin with lab 02: attention is
+# the idea that everything else stands on.)
