@@ -291,7 +291,7 @@ for example in dates.sample(12, torch.Generator().manual_seed(5)):
 # %% [markdown]
 # The decoder is trained with the *right* beginning of each target in its hand ("teacher forcing"): it reads START and the
 # characters so far, and is asked for the next one, at all positions at once. The loss is the mean surprise over the target's
-# characters, in nats; a model that knows nothing has ln 11 ≈ 2.4 to lose, as there are ten digits and a hyphen.
+# characters, in nats. The dashed line is what a model would pay that knows one thing only: targets are made of ten digits and a hyphen.
 # **Before you run it, guess:** which of the three parts, year, month or day, will be learned last?
 
 # %%
@@ -311,7 +311,7 @@ def right(written: list[str]) -> dict[str, float]:
 config = TransformerConfig(V=dates.V, D=64, H=4, L=1, hidden=128, dropout=0.0)
 steps = lab.profile.pick(smoke=4, laptop=2600, gpu=2600)
 panels = [
-    Panel(["loss"], y="nats per character", log_y=True),
+    Panel(["loss"], y="nats per character", log_y=True, levels={"ln 11": math.log(11)}),
     Panel(list(parts), y="share right, held out", y_range=(0, 1)),
 ]
 alt = (
@@ -341,8 +341,8 @@ for date, text in wrong[:6]:
 
 # %% [markdown]
 # **What to notice.** Not a single rule was programmed: forty-five ways to write a date, in five languages, in digits and in words, were learned from
-# pairs. What it still gets wrong is mostly written in words: there a year is spread over many letters, and such formats are rare
-# in the mixture. Go back to the live chart: was your guess about year, month and day right?
+# pairs. What it still gets wrong is mostly written in words or in Roman numerals, where one number is spread over many letters. Go
+# back to the live chart: was your guess about year, month and day right?
 #
 # **Your turn.** Write dates of your own, and try to confuse it. Which mistakes are sensible, which are not?
 
@@ -360,8 +360,8 @@ for text, iso in zip(yours, answers(model, yours), strict=True):
 # ## Greedy, or several beginnings at once?
 #
 # So far each character was the likeliest one at its place, taken at once and for good: **greedy** decoding. **Beam search** keeps the
-# best few beginnings side by side and lets the whole sequence decide. In 2017 it was worth about half a point of
-# translation quality and everybody used it. Is it worth anything here? Ask the model at several points of its training, when
+# best few beginnings side by side and lets the whole sequence decide. In 2017 every translation model was read out in this way (the
+# paper kept four). Is it worth anything here? Ask the model at several points of its training, when
 # it still makes mistakes.
 
 # %%
@@ -481,7 +481,7 @@ panels[1].legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
 Picture(fig, "Gradient of each layer's feed-forward weights at the start, for four connections, 6 and 18 layers deep.")
 
 # %% [markdown]
-# **What to notice.** The scale is logarithmic. Six layers without a norm have gradients a hundred times larger than with
+# **What to notice.** The scale is logarithmic. Six layers without a norm have gradients about a hundred times larger than with
 # one; with eighteen they reach a hundred *million*: the numbers grow from layer to layer, and whatever optimiser comes next has a
 # hard time. With pre-norm the gradient is about the same everywhere, at any depth. With post-norm the last layers get
 # the most. Without residuals nothing looks alarming on the left. So is everything fine there? Look at something else: how alike are
@@ -620,7 +620,7 @@ for name, share in vision.baselines(vision.digits(0)).items():
 # encoder, positions are names, and it never knew which patch lies beside which. A *new* shuffle for each image takes the
 # names away, and what is left is a bag of patches: a third of the answers is lost. And look at the last lines: with 1,347 images to learn from,
 # a support-vector machine from before all this is better. The architecture *can* read images. That it is the best choice is another
-# claim, and for small data it is false (Dosovitskiy et al. overtook convolutional networks only with far more images than ImageNet has).
+# claim, and for small data it is false (Dosovitskiy et al. overtook convolutional networks only with far more images than the 1.3 million of ImageNet).
 
 # %% [markdown]
 # ### A time series
