@@ -340,7 +340,7 @@ for date, text in wrong[:6]:
     print(f"  {date.text!r} is {date.iso}, written {text}")
 
 # %% [markdown]
-# **What to notice.** Not a single rule was programmed: forty-five ways to write a date, in five languages, in digits and in words, were learned from
+# **What to notice.** Not a single rule was programmed: dozens of ways to write a date, in five languages, in digits and in words, were learned from
 # pairs. What it still gets wrong is mostly written in words or in Roman numerals, where one number is spread over many letters. Go
 # back to the live chart: was your guess about year, month and day right?
 #
@@ -618,7 +618,7 @@ for name, share in vision.baselines(vision.digits(0)).items():
 # %% [markdown]
 # **What to notice.** The encoder that read dates reads handwriting, well above 95 %. Shuffling all images in *one* way costs it nothing: to the
 # encoder, positions are names, and it never knew which patch lies beside which. A *new* shuffle for each image takes the
-# names away, and what is left is a bag of patches: a third of the answers is lost. And look at the last lines: with 1,347 images to learn from,
+# names away, and what is left is a bag of patches: a third of the answers is lost. And look at the last lines: with so few images to learn from,
 # a support-vector machine from before all this is better. The architecture *can* read images. That it is the best choice is another
 # claim, and for small data it is false (Dosovitskiy et al. overtook convolutional networks only with far more images than the 1.3 million of ImageNet).
 
