@@ -771,9 +771,11 @@ print(f"{count(decoder):,} parameters; keys and values take {share:.0%} of the m
 import tempfile
 
 from transformers import LlamaForCausalLM
+from transformers.utils.logging import disable_progress_bar
 
 from lablib.architecture.llama_format import load_llama, save_llama
 
+disable_progress_bar()  # loading takes no time here
 folder = save_llama(decoder, tempfile.mkdtemp())
 llama = LlamaForCausalLM.from_pretrained(folder)
 ids = torch.randint(512, (2, 40), generator=torch.Generator().manual_seed(1))

@@ -29,6 +29,6 @@ def test_listed_facts_are_true(name):
     entry, content = MANIFEST[name], Path(DATA / name).read_bytes()
     assert set(entry) == {"sha256", "bytes", "licence", "made_by"}
     assert entry["bytes"] == len(content)
-    assert entry["sha256"] == hashlib.sha256(content).hexdigest(), f"data/{name} changed: update data/manifest.json"
+    assert entry["sha256"] == hashlib.sha256(content).hexdigest(), f"data/{name} changed: run `lab manifest`"
     assert entry["licence"]
     assert entry["made_by"]

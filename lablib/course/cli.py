@@ -51,6 +51,11 @@ def _parser() -> argparse.ArgumentParser:
         help="change nothing; fail where the notebooks differ from their source",
     )
     one.set_defaults(run=_build)
+
+    one = commands.add_parser("manifest", help="(for authors) bring data/manifest.json up to date")
+    one.add_argument("--made-by", default=None, help="the command that made the new files (default: authored by hand)")
+    one.add_argument("--licence", default=None, help="the licence of the new files (default: MIT)")
+    one.set_defaults(run=_manifest)
     return parser
 
 
@@ -114,6 +119,18 @@ def _build(arguments: argparse.Namespace) -> int:
         return build.build(arguments.labs, check=arguments.check)
     except build.BuildError as problem:
         raise ValueError(str(problem)) from None
+
+
+def _manifest(arguments: argparse.Namespace) -> int:
+    from lablib import paths
+    from lablib.course import manifest
+
+    if paths.project_root() is None:
+        raise OSError("this is an installed package, not a checkout: its data is as it was published")
+    data = paths.data_path("manifest.json").parent
+    said = manifest.renew(data, arguments.made_by or manifest.BY_HAND, arguments.licence or manifest.LICENCE)
+    print("\n".join(said) or "nothing changed")
+    return 0
 
 
 def _notebook(arguments: argparse.Namespace) -> int:

