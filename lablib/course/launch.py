@@ -24,7 +24,7 @@ if importlib.util.find_spec("lablib") is None:
     if "google.colab" not in sys.modules:
         raise ModuleNotFoundError(f"the course is not installed for {{sys.executable}}: see {{course}}#start")
     install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", f"git+{{course}}"]
-    install += [{extras}]
+    install += "{extras}".split()
     done = subprocess.run(install, capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(f"pip could not install the course:\\n{{done.stderr[-3000:]}}")
@@ -47,8 +47,7 @@ def repository() -> str:
 
 def colab_cell(address: str | None = None) -> str:
     """The first code cell of every lab: `address` (default: the repository's) is what pip installs from on Colab."""
-    extras = ", ".join(f'"{name}"' for name in COLAB_LACKS)
-    return _CELL.format(repository=address or repository(), extras=extras)
+    return _CELL.format(repository=address or repository(), extras=" ".join(COLAB_LACKS))
 
 
 def colab_link(lab: str) -> str:
