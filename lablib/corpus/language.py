@@ -1,4 +1,4 @@
-"""Which language is a text in? py3langid answers (a naive Bayes model on byte n-grams, 97 languages, 4.6 MB, no network).
+"""Which language is a text in? py3langid answers (a naive Bayes model on byte n-grams, 4.6 MB, no network).
 
 CCNet (Wenzek et al. 2020) kept what a fastText model was at least 0.5 sure of, RefinedWeb and FineWeb 0.65. The numbers of another
 model's scale mean something else: `THRESHOLD` was chosen on texts of known language, see the constant.

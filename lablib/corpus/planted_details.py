@@ -1,6 +1,6 @@
 """Private details that belong to nobody, to be planted in text and found again.
 
-Telephone numbers come from ranges that are set aside for fiction (Ofcom's drama numbers in Britain, 555-01xx in North America,
+Telephone numbers come mostly from ranges that are set aside for fiction (Ofcom's drama numbers in Britain, 555-01xx in North America,
 ACMA's in Australia, ARCEP's in France), network addresses from those for documentation (RFC 5737, RFC 3849), mail hosts from the
 reserved example names (RFC 2606), cards from the prefixes that payment companies use in their tests.
 """

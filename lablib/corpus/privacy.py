@@ -13,7 +13,7 @@ date, a git hash, code. What was decided where both readings are possible:
 Names are found from a list, since telling an unknown name from another word takes a model (named-entity recognition, left out here, as
 are passports, bank accounts and free descriptions such as "the baker's eldest daughter").
 Sources: the card check digit is Luhn's (ISO/IEC 7812-1, annex B); the same kinds of detail are masked in FineWeb (e-mail and IP:
-Penedo et al. 2024) and, with names, in BigCode's The Stack (Ben Allal et al. 2023, "SantaCoder").
+Penedo et al. 2024) and, with names and passwords, in the code that StarCoder learned from (Li et al. 2023, "StarCoder").
 """
 
 import ipaddress
@@ -46,7 +46,7 @@ def luhn_valid(number: str) -> bool:
     >>> luhn_valid("18"), luhn_valid("19"), luhn_valid("4111 1111 1111 1111")
     (True, False, True)
     """
-    digits = [int(letter) for letter in reversed(number) if letter.isdigit()]
+    digits = [int(letter) for letter in reversed(number) if letter.isdecimal()]
     doubled = [digit if place % 2 == 0 else 2 * digit - 9 * (digit > 4) for place, digit in enumerate(digits)]
     return len(digits) > 1 and sum(doubled) % 10 == 0
 

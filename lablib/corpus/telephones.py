@@ -1,7 +1,8 @@
 """Telephone numbers in text, told apart from dates, book numbers, decimals and plain rows of digits.
 
 A row of digits alone is a telephone number only with a + or 00 in front, or behind a word such as "phone"; grouped digits also if they
-begin with 0 or have the North American 3-3-4 form. An international number has 7 to 15 digits (ITU-T E.164).
+begin with 0 or have the North American 3-3-4 form. An international number has at most 15 digits (ITU-T E.164);
+fewer than 7 are not looked at.
 """
 
 import re

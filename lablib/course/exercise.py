@@ -241,7 +241,8 @@ class Attempt:
         """A property that the learner's code must have; it is first seen to hold for the reference."""
         if not holds(self.exercise.reference):
             raise CheckBroken(f"{self.exercise.name}: the reference lacks the property: {lines}")
-        if not self._guarded(lambda: holds(self.candidate), lines[0] if lines else "a property"):
+        case = lines[0].removeprefix("Tried with ").rstrip(".") if lines else "a property"
+        if not self._guarded(lambda: holds(self.candidate), case):
             raise NotPassed(lines, cause)
 
     # ------------------------------------------------------------ inside

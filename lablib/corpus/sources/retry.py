@@ -1,6 +1,6 @@
 """Trying again: exponential back-off with jitter, for a server that is busy or a line that breaks.
 
-After the n-th failure the wait is drawn evenly between 0 and min(longest, first · 2ⁿ) seconds ("full jitter": so that a thousand
+After the n-th failure the wait is drawn evenly between 0 and min(longest, first · 2ⁿ⁻¹) seconds ("full jitter": so that a thousand
 clients that failed together do not come back together). A server's own word, the header Retry-After (RFC 9110, section 10.2.3), is
 the least that is waited. Clock, sleep and chance come in as arguments, so that a test takes no time.
 """
