@@ -1,0 +1,1 @@
+"""Text into numbers: byte-level BPE in three sizes, special tokens, and vectors for what comes out."""
