@@ -148,7 +148,7 @@ def applies(exercise: Exercise, kind: str) -> bool:
     ):
         return False
     if kind == "transposed":
-        return "mT" not in source and exercise.name not in {"alibi_slopes"}
+        return "mT" not in source and exercise.name not in {"alibi_slopes", "nearest_neighbours"}
     if kind == "in place":
         return any("Tensor" in str(p.annotation) for p in returns.parameters.values())
     return NEEDS.get(kind, "") in source

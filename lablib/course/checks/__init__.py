@@ -6,7 +6,14 @@ from lablib.course.exercise import Exercise
 from lablib.course.sources import Target
 
 # lab number → module of this package with its EXERCISES
-MODULES = {"01": "recurrence", "02": "attention", "03": "positions", "04": "transformer"}
+MODULES = {
+    "01": "recurrence",
+    "02": "attention",
+    "03": "positions",
+    "04": "transformer",
+    "05": "data",
+    "06": "tokenization",
+}
 
 
 def labs() -> list[str]:
