@@ -1,0 +1,1 @@
+"""A model learns to predict the next token: shards and batches, schedules, the loop, checkpoints, several processes."""

@@ -1,0 +1,107 @@
+"""How far off the predictions are: the loss of a batch, and of a held-out shard in units that can be compared.
+
+*Nats per token* is the mean of −ln P(token), 0 for a clairvoyant and ln V for a uniform guess. It depends on how the text is cut into
+tokens. *Bits per byte* does not: all the nats together, divided by ln 2 and by the bytes of the text (Gao et al. 2020, "The Pile", §3.1).
+
+Axes: B batch, T time, V vocabulary. Left out: a window that slides token by token, so that each has its full context.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from lablib.pretraining.batching import Batch
+from lablib.pretraining.shards import Shard
+
+Loss = Callable[[nn.Module, Batch], Tensor]  # -> the sum over the predictions that count, in nats
+
+
+def token_nats(model: nn.Module, batch: Batch) -> Tensor:
+    """How surprised the model is: −ln P(target), summed over the targets that count, nats; a scalar in fp32.
+
+    model: ids (B, T) -> logits (B, T, V).
+
+    >>> uniform = lambda ids: torch.zeros(*ids.shape, 4)
+    >>> batch = Batch(torch.tensor([[0, 1]]), torch.tensor([[1, 2]]), torch.tensor([[True, False]]))
+    >>> token_nats(uniform, batch)  # ln 4
+    tensor(1.3863)
+    """
+    logits = model(batch.inputs)  # (B, T) -> (B, T, V)
+    targets = batch.targets if batch.mask is None else batch.targets.masked_fill(~batch.mask, -100)  # (B, T)
+    return F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), ignore_index=-100, reduction="sum")
+
+
+def autocast(device: torch.device, dtype: str) -> torch.autocast:
+    """The context in which a pass is computed: matrix products in bfloat16 and sums in float32, or all in float32."""
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=dtype == "bfloat16")
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The loss on a held-out shard.
+
+    Attributes:
+        nats_per_token: mean over the predictions. tokens: how many there were.
+        bits_per_byte: None where the shard does not say how many bytes its text has. For a part of a shard it
+            takes the shard's mean number of bytes per token.
+    """
+
+    nats_per_token: float
+    bits_per_byte: float | None
+    tokens: int
+
+    @property
+    def perplexity(self) -> float:
+        """e to the nats per token: as unsure as a uniform guess among so many tokens."""
+        return math.exp(min(self.nats_per_token, 700.0))
+
+
+@torch.no_grad()
+def evaluate(
+    model: nn.Module,
+    shard: Shard,
+    T: int,
+    B: int = 32,
+    limit: int | None = None,
+    dtype: str = "float32",
+    loss: Loss = token_nats,
+) -> Evaluation:
+    """The model's loss on a shard, read in order in windows of T; every token but the first is predicted once.
+
+    Each window begins with nothing in mind, so that its first tokens are harder than they are in the running text: compare
+    evaluations of one T only.
+
+    Args:
+        B: windows at a time. limit: predictions at most (rounded up to windows); None: all. dtype: as in `Recipe`.
+    """
+    predictions = len(shard) - 1 if limit is None else min(len(shard) - 1, -(-limit // T) * T)
+    if T < 1 or B < 1 or predictions < 1:
+        raise ValueError(
+            f"T = {T}, B = {B}, limit = {limit}, a shard of {len(shard)} tokens: expected one prediction at least"
+        )
+    device = next(model.parameters()).device
+    whole = predictions // T  # full windows; what is left is a shorter one
+    starts = [*(range(i * T, min(i + B, whole) * T, T) for i in range(0, whole, B)), range(whole * T, predictions, T)]
+    training, total = model.training, 0.0
+    model.eval()
+    try:
+        for places in starts:
+            if not places:
+                continue
+            rows = [
+                torch.from_numpy(shard.tokens[start : min(start + T, predictions) + 1].astype("int64"))
+                for start in places
+            ]
+            ids = torch.stack(rows)  # (B, T + 1)
+            with autocast(device, dtype):
+                total += loss(model, Batch(ids[:, :-1], ids[:, 1:]).to(device)).item()
+    finally:
+        model.train(training)
+    if shard.text_bytes is None:
+        return Evaluation(total / predictions, None, predictions)
+    size = shard.text_bytes * predictions / (len(shard) - 1)
+    return Evaluation(total / predictions, total / math.log(2) / size, predictions)
