@@ -25,7 +25,7 @@
 # - look up embeddings, find nearest neighbours, and know how far a map of them can be trusted.
 #
 # **You need** Python; for the second half, what a dot product is. **Time**: about 100 minutes with the seven exercises.
-# Running every cell takes about two minutes on two CPU cores, and less than 1.5 GB of memory.
+# Running every cell takes one to two minutes on two CPU cores, and less than 1.5 GB of memory.
 #
 # An exercise that you leave blank, or have wrong, never stops you: the cell after it says so, and later cells use the
 # course's own version until yours passes.
@@ -331,7 +331,7 @@ print(
 
 # %% [markdown]
 # **What to notice.** Look at what the slow one did in its time, and what the others did. A complete run to 2,048
-# tokens, all three timed side by side, is `python bench/tokens.py`: the index is more than a hundred times as fast as
+# tokens, all three timed side by side, is `python bench/tokens.py`: the index is about a hundred times as fast as
 # counting again. That is the better algorithm. `tokenizers` has the same index, in Rust; on half a megabyte the two are
 # about level. And **every merge and every number is the same**: what you wrote *is* the algorithm, tie-break and all.
 
@@ -679,11 +679,13 @@ Picture(fig, "Neighbours of the same kind against the window, for trained and fo
 # %% [markdown]
 # **What to notice.** The narrow window wins, for both: what stands right beside a word tells its *kind*; what stands far
 # away tells the *topic* (a baker's far neighbours are bread and ovens, not other jobs). And with near neighbours
-# counting is level with training or ahead of it, in a fraction of the time; with the wide window it is training that
-# holds up better. Skip-gram needs no table of all pairs, which for a vocabulary of hundreds of thousands of words is
-# large: it reads the text as it comes. The moral is not that one of them wins, but that **the settings, above all the
-# window, decide at least as much as the method** (compare the steps down a column of figures with those from one method
-# to the other), as Levy, Goldberg and Dagan showed at length in 2015.
+# (windows of 1 and 3) counting is ahead, by 0.05 to 0.1 or so, and in a fraction of the time; with the wide window it is
+# training that holds up better, by somewhat more. The bands over the seeds are narrower than these gaps.
+#
+# Skip-gram needs no table of all pairs, which for a vocabulary of hundreds of thousands of words is large: it reads the
+# text as it comes. But the moral is not that one of them wins. Going from a window of 1 to one of 10 costs about 0.2 in
+# one method and 0.4 in the other, more than any change of method here: **the settings, above all the window, decide at
+# least as much as the method**, as Levy, Goldberg and Dagan showed at length in 2015.
 
 # %% [markdown]
 # ## The real one beside it
@@ -724,9 +726,9 @@ picture
 # %% [markdown]
 # **What to notice.** The real table knows the whole of English: *cat* has cats, kittens and pets around it, and not the
 # animals of one valley; *run* has *running* and *ran*; numbers stand with numbers, and mathematical signs with signs. (You
-# may miss *feline*: it has no row there, for it is two tokens, `fe` and `##line`.) For our narrow question, though, the
-# small table that read nothing but the valley stands beside it: **an embedding knows the text it was trained on**, and
-# nothing else. (This is MiniLM's first layer. What makes it good at whole sentences happens in the six layers above.)
+# may miss *feline*: it has no row there, for it is two tokens, `fe` and `##line`; the ## says that a piece goes on a word.)
+# For our narrow question, though, the small table that read nothing but the valley stands beside it: **an embedding knows
+# the text it was trained on**, and nothing else. (This is MiniLM's first layer. What makes it good at whole sentences happens in the six layers above.)
 
 # %% [markdown]
 # ## Can it spell?

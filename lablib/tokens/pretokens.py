@@ -10,8 +10,8 @@ because the order of numbers settles ties between merges. In files each byte is 
 The patterns need `\p{L}` (any letter of any script), which Python's `re` lacks; the `regex` package has it. It may know a newer
 Unicode than `tokenizers` does: then the two disagree on characters that were added in between, and on no other.
 
-Left out: normalisation (GPT-2 and Llama have none), and SentencePiece (Kudo & Richardson 2018), which makes no such cut:
-it treats the space as a letter, written ▁.
+Left out: normalisation (GPT-2 and Llama have none), and SentencePiece (Kudo & Richardson 2018), which needs no such
+cut beforehand: it treats the space as a letter, written ▁ (and by default lets no piece cross one).
 """
 
 from collections import Counter

@@ -163,7 +163,7 @@ def shifted_pmi(pairs: Tensor, V: int, shift: int = 5, power: float = 0.75) -> T
     Args:
         pairs: (N, 2), from `context_pairs`.
         shift: k, the number of negatives.
-        power: for the frequencies of the contexts, as in the noise of skip-gram (Levy, Goldberg & Dagan 2015, §3.1: "context
+        power: for the frequencies of the contexts, as in the noise of skip-gram (Levy, Goldberg & Dagan 2015: "context
             distribution smoothing").
 
     Returns:

@@ -1,8 +1,9 @@
 """What does a model know of the letters in a token? It never sees them: it sees a number.
 
 Two readers are asked the same question about a token: *which letters do you hold?* One gets the token's own row of a table, which is
-what a language model gets. The other gets the letters. Both learn from some tokens and are asked about others. The probes of
-Kaushal & Mahowald 2022, "What do tokens know about their characters and how do they know it?", ask real models the same.
+what a language model gets. The other gets the letters. Both learn from some tokens and are asked about others. Real
+models were asked the same by Itzhak & Levy 2022, "Models in a Spelling Bee: Language Models Implicitly Learn the Character
+Composition of Tokens", and by Kaushal & Mahowald 2022, "What do tokens know about their characters and how do they know it?".
 """
 
 from collections.abc import Sequence
