@@ -1,8 +1,8 @@
 """What is a corpus worth? Train the same small model on it as on another one, at equal compute, and see who predicts good text better.
 
-This is how filters are chosen where nobody can read the corpus: RefinedWeb and FineWeb trained a small model on every variant of their
-pipeline (Penedo et al. 2023; Penedo et al. 2024, "data ablations"). *Equal compute* means the same model and the same number of steps,
-each with as many tokens: a smaller corpus is then read more often.
+This is how filters are chosen where nobody can read the corpus: FineWeb trained a small model on every variant of its pipeline (Penedo
+et al. 2024, "data ablations"). *Equal compute* means the same model and the same number of steps, each with as many tokens: a smaller
+corpus is then read more often.
 
 The loss is given in nats for a whole text or a character, which does not depend on how the text is cut into tokens (Gao et al. 2020,
 "The Pile", argue so for bits per byte). Every token is predicted from the beginning of its text, or from at least half a window.

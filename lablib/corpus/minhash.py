@@ -24,8 +24,8 @@ Array = NDArray[np.uint64]
 def shingles(text: str, k: int = 3) -> set[str]:
     """Every run of k words in the text, as a set: what two texts have to share to be alike.
 
-    Words are compared in lower case and without punctuation; in a shingle a blank stands between them. A text of
-    fewer than k words (but at least one) is one shingle.
+    Words are compared in lower case and without punctuation (an apostrophe or a hyphen parts words);
+    in a shingle a blank stands between them. A text of fewer than k words (but at least one) is one shingle.
 
     Args:
         text: any text.

@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from itertools import combinations, pairwise
 
 import numpy as np
+import torch
 
 from lablib.corpus.dedup import exact_key, normalised
 from lablib.corpus.lsh import band_keys, candidate_pairs
@@ -153,6 +154,10 @@ def shingles_one_shorter(text, k=3):
     return shingles(text, k - 1) if k > 1 else shingles(text, k)
 
 
+def shingles_frozen(text, k=3):
+    return frozenset(shingles(text, k))
+
+
 # ---------------------------------------------------------------- minhash
 
 
@@ -207,6 +212,14 @@ def minhash_changes_a(elements, a, b):
     signature = minhash(elements, a, b)
     a += np.uint64(1)
     return signature
+
+
+def minhash_as_objects(elements, a, b):
+    return np.array(minhash(elements, a, b).tolist(), dtype=object)
+
+
+def minhash_as_tensor(elements, a, b):
+    return torch.from_numpy(minhash(elements, a, b).astype(np.int64))
 
 
 # ---------------------------------------------------------------- candidate_pairs
@@ -286,6 +299,12 @@ def luhn_by_check_digit(number):
         return False
     total = sum(sum(map(int, str(int(d) * (2 - place % 2)))) for place, d in enumerate(reversed(digits[:-1])))
     return -total % 10 == int(digits[-1])
+
+
+def luhn_of_numpy(number):
+    digits = np.array([int(digit) for digit in reversed(number) if digit.isdecimal()], dtype=int)
+    digits[1::2] *= 2
+    return np.logical_and(len(digits) > 1, (digits // 10 + digits % 10).sum() % 10 == 0)
 
 
 def luhn_always(number):
@@ -485,10 +504,10 @@ def weights_by_root(sizes, alpha=1.0):
 RIGHT: dict[str, list] = {
     "duplicate_share": [duplicate_share, share_by_kinds, share_by_counter, share_by_index],
     "exact_key": [exact_key, key_by_update, key_by_bytes, key_from_hexadecimal],
-    "shingles": [shingles, shingles_by_zip, shingles_by_queue, shingles_cut_off],
+    "shingles": [shingles, shingles_by_zip, shingles_by_queue, shingles_cut_off, shingles_frozen],
     "minhash": [minhash, minhash_by_loops, minhash_by_broadcasting, minhash_one_by_one],
     "candidate_pairs": [candidate_pairs, pairs_by_comparing, pairs_band_by_band, pairs_as_they_come],
-    "luhn_valid": [luhn_valid, luhn_by_table, luhn_by_slices, luhn_by_check_digit],
+    "luhn_valid": [luhn_valid, luhn_by_table, luhn_by_slices, luhn_by_check_digit, luhn_of_numpy],
     "replaced": [replaced, replaced_from_the_end, replaced_with_shift, replaced_by_letters],
     "toxicity": [toxicity, toxicity_by_walking, toxicity_by_marking, toxicity_by_split],
     "mixture_weights": [mixture_weights, weights_by_logarithms, weights_plainly, weights_of_shares],
@@ -519,6 +538,8 @@ WRONG: dict[str, list] = {
         minhash_of_joined,
         minhash_mean,
         ("changes a", minhash_changes_a, "in place"),
+        ("Python's numbers", minhash_as_objects, "Give the array the type"),
+        ("a tensor", minhash_as_tensor, "got a torch tensor, expected a NumPy array"),
     ],
     "candidate_pairs": [pairs_everybody, pairs_nobody, pairs_two_bands_needed, pairs_turned_round, pairs_from_one],
     "luhn_valid": [luhn_always, luhn_never, luhn_cards_only, luhn_multiple_of_nine, luhn_even_length_only],

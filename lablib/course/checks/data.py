@@ -44,6 +44,7 @@ def _compare_sets(attempt: Attempt, case: str, *args: Any, **kwargs: Any) -> Non
     def keep(implementation: Implementation) -> Callable[..., Any]:
         def call(*given: Any, **named: Any) -> Any:
             result = implementation(*given, **named)
+            result = set(result) if isinstance(result, frozenset) else result
             if implementation is attempt.exercise.reference:
                 seen["right"] = result
             if implementation is attempt.candidate:
@@ -69,6 +70,24 @@ def _compare_sets(attempt: Attempt, case: str, *args: Any, **kwargs: Any) -> Non
 # ---------------------------------------------------------------- 1 repetition
 
 
+LIST_CHANGED = (
+    "The caller still needs its list: walk over it with `for part in parts`, without `pop`, `sort` or `remove`."
+)
+
+
+def _keeps_the_list(implementation: Implementation) -> Callable[..., Any]:
+    """The function itself, which must leave the list of parts as it was."""
+
+    def call(parts: list[str], **named: Any) -> Any:
+        mine = list(parts)
+        result = implementation(mine, **named)
+        if mine != parts:
+            raise NotPassed([f"Tried with parts {parts}: your code changed the list in place."], LIST_CHANGED)
+        return result
+
+    return call
+
+
 def check_duplicate_share(attempt: Attempt) -> None:
     parts = ["home", "a tree", "home", "home", "the end", "menu"]
     attempt.compare(f"parts {parts}", parts)
@@ -77,6 +96,10 @@ def check_duplicate_share(attempt: Attempt) -> None:
     attempt.compare("three parts, all different", ["one", "two", "three"])
     attempt.compare("no parts at all", [])
     attempt.compare("two empty parts, of_characters=True", ["", ""], of_characters=True)
+    alike = ["Été", "été", "Été", "ÉTÉ", "not", "no", "No", " no", " not", "n", "o", "ot"]
+    attempt.compare(f"parts {alike}, alike but not the same", alike)
+    attempt.compare(f"parts {alike}, of_characters=True", alike, of_characters=True)
+    attempt.compare("a list that must stay as it was", parts, setup=_keeps_the_list)
 
 
 def _sizes(parts: list[str], of_characters: bool) -> list[int]:
@@ -121,6 +144,30 @@ def _share_count(parts: list[str], of_characters: bool = False) -> float:
 def _share_divides_by_zero(parts: list[str], of_characters: bool = False) -> float:
     sizes = _sizes(parts, of_characters)
     return duplicate_share(parts, of_characters) * sum(sizes) / sum(sizes)
+
+
+def _share_folded(parts: list[str], of_characters: bool = False) -> float:
+    return duplicate_share([part.lower().strip() for part in parts], of_characters)
+
+
+def _share_lower_case(parts: list[str], of_characters: bool = False) -> float:
+    return duplicate_share([part.lower() for part in parts], of_characters)
+
+
+def _share_inside(parts: list[str], of_characters: bool = False) -> float:
+    sizes, before = _sizes(parts, of_characters), ["\n".join(parts[:i]) for i in range(len(parts))]
+    found = sum(size for part, size, text in zip(parts, sizes, before, strict=True) if text and part in text)
+    return found / max(sum(sizes), 1)
+
+
+def _share_of_bytes(parts: list[str], of_characters: bool = False) -> float:
+    return duplicate_share([part.encode().decode("latin-1") for part in parts], of_characters)
+
+
+def _share_empties_the_list(parts: list[str], of_characters: bool = False) -> float:
+    share = duplicate_share(parts, of_characters)
+    parts.clear()
+    return share
 
 
 # ---------------------------------------------------------------- 2 exact copies
@@ -181,7 +228,28 @@ def _key_ignored(text: str) -> bytes:
     return _digest(normalised(text), errors="ignore")
 
 
+def _key_sha256(text: str) -> bytes:
+    return hashlib.sha256(normalised(text).encode("utf-8", "surrogatepass")).digest()
+
+
+def _key_sha256_cut(text: str) -> bytes:
+    return _key_sha256(text)[:16]
+
+
+def _key_blake2s(text: str) -> bytes:
+    return hashlib.blake2s(normalised(text).encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
+def _key_utf16(text: str) -> bytes:
+    return hashlib.blake2b(normalised(text).encode("utf-16", "surrogatepass"), digest_size=16).digest()
+
+
+OTHER_HASH = "Another hash was used. It would do as well, but keys made elsewhere would not agree: `hashlib.blake2b`."
+
 # ---------------------------------------------------------------- 3 shingles
+
+
+K_TOO_SMALL = "Look at `k` before anything is computed: `if k < 1: raise ValueError(...)`."
 
 
 def check_shingles(attempt: Attempt) -> None:
@@ -191,11 +259,14 @@ def check_shingles(attempt: Attempt) -> None:
     _compare_sets(attempt, '"Good evening.", k=3: fewer than k words', "Good evening.", k=3)
     _compare_sets(attempt, '"one two three", k=3: just k words', "one two three", k=3)
     _compare_sets(attempt, "a text without words", " … !", k=2)
-    attempt.require(
-        _refuses(lambda shingles: shingles("one two", k=0)),
-        ["Tried with k=0: expected a ValueError, since a run of no words is nothing."],
-        "Look at `k` before anything is computed, and `raise ValueError(...)`.",
-    )
+    odd = "Don't: a café at 9, a well-known one"
+    _compare_sets(attempt, f'"{odd}", k=2: `\\w+` finds the words', odd, k=2)
+    for k in (0, -1):
+        attempt.require(
+            _refuses(lambda shingles, k=k: shingles("one two", k=k)),  # type: ignore[misc]
+            [f"Tried with k={k}: expected a ValueError, since a run of no words is nothing."],
+            K_TOO_SMALL,
+        )
 
 
 def _runs(words: Sequence[str], k: int) -> set[str]:
@@ -248,9 +319,28 @@ def _shingles_empty_string(text: str, k: int = 3) -> set[str]:
     return {" ".join(words[i : i + k]) for i in range(max(len(words) - k, 0) + 1)}
 
 
+def _shingles_a_to_z(text: str, k: int = 3) -> set[str]:
+    return _runs(re.findall(r"[a-z]+", text.lower()), k)
+
+
+def _shingles_ascii(text: str, k: int = 3) -> set[str]:
+    return _runs(re.findall(r"[a-z0-9]+", text.lower()), k)
+
+
+def _shingles_hyphens_kept(text: str, k: int = 3) -> set[str]:
+    return _runs(re.findall(r"[\w'-]+", text.lower()), k)
+
+
+def _shingles_negative_k(text: str, k: int = 3) -> set[str]:
+    if k == 0:
+        raise ValueError("k = 0")
+    return _runs(_plain(text), k)
+
+
 # ---------------------------------------------------------------- 4 MinHash
 
 
+A_TENSOR = "The cells that follow count and cut signatures with NumPy: give back `np.array(..., dtype=np.uint64)`."
 FLOATS = "The products were computed as floats, which have 53 bits: a·x + b needs up to 62. Stay with np.uint64."
 
 
@@ -265,11 +355,16 @@ def _signature_of(implementation: Implementation) -> Callable[..., Any]:
                 ["Tried with a small set: your code changed `a` or `b` in place."],
                 "The same orders serve every document: avoid `a *= …` and `out=a`.",
             )
+        if isinstance(result, torch.Tensor):
+            raise NotPassed(
+                [f"Tried with a set of {len(elements)}: got a torch tensor, expected a NumPy array."], A_TENSOR
+            )
         if isinstance(result, np.ndarray) and np.issubdtype(result.dtype, np.integer):
             return torch.from_numpy(result.astype(np.int64))
         if isinstance(result, np.ndarray):
+            cause = FLOATS if np.issubdtype(result.dtype, np.floating) else "Give the array the type `np.uint64`."
             raise NotPassed(
-                [f"Tried with a set of {len(elements)}: the values are {result.dtype}, expected uint64."], FLOATS
+                [f"Tried with a set of {len(elements)}: the values are {result.dtype}, expected uint64."], cause
             )
         return result
 
@@ -345,6 +440,10 @@ def _minhash_zeros_for_none(elements: Collection[str], a: Array, b: Array) -> An
 
 def _minhash_of_nothing(elements: Collection[str], a: Array, b: Array) -> Any:
     return _values(elements, a, b).min(axis=1)
+
+
+def _minhash_tensor(elements: Collection[str], a: Array, b: Array) -> Any:
+    return torch.from_numpy(minhash(elements, a, b).astype(np.int64))
 
 
 # ---------------------------------------------------------------- 5 bands
@@ -435,11 +534,18 @@ def _pairs_swapped(signatures: Sequence[Array], b: int, r: int) -> set[tuple[int
 NUMBERS = (
     "18", "19", "4111 1111 1111 1111", "4111 1111 1111 1112", "3782 822463 10005", "3782-822463-10004", "5500005555555559",
     "59", "67", "75", "26", "34", "42", "83", "91", "109", "0", "8", "00", "79927398713", "97927398713", "1-8", " 1 8 ",
+    "13", "27",
 )  # fmt: skip
 
 
 def _each(numbers: Sequence[str]) -> Callable[[Implementation], Callable[[], tuple[Any, ...]]]:
-    return lambda implementation: lambda: tuple(implementation(number) for number in numbers)
+    """The answers for several numbers; a bool of NumPy's is a bool."""
+
+    def answer(implementation: Implementation, number: str) -> Any:
+        result = implementation(number)
+        return bool(result) if isinstance(result, np.bool_) else result
+
+    return lambda implementation: lambda: tuple(answer(implementation, number) for number in numbers)
 
 
 def check_luhn_valid(attempt: Attempt) -> None:
@@ -450,7 +556,7 @@ def check_luhn_valid(attempt: Attempt) -> None:
         setup=_each(NUMBERS),
         outputs=[f'luhn_valid("{number}")' for number in NUMBERS],
     )
-    attempt.compare("no digit at all", "", outputs=['luhn_valid("")'])
+    attempt.compare("no digit at all", setup=_each([""]), outputs=['luhn_valid("")'])
 
 
 def _digits(number: str) -> list[int]:
@@ -511,6 +617,14 @@ def _luhn_sum(number: str) -> int:
     return sum(_folded(d) if i % 2 else d for i, d in enumerate(digits)) % 10
 
 
+def _luhn_remainder_of(divisor: int) -> Callable[[str], bool]:
+    def valid(number: str) -> bool:
+        digits = _digits(number)[::-1]
+        return len(digits) > 1 and sum(_folded(d) if i % 2 else d for i, d in enumerate(digits)) % divisor == 0
+
+    return valid
+
+
 # ---------------------------------------------------------------- 7 redaction
 
 
@@ -526,6 +640,7 @@ def check_replaced(attempt: Attempt) -> None:
         ("a span at the start and one at the end", "Ada met Bo", [Span(0, 3, "name"), Span(8, 10, "name")]),
         ("no span", "Nothing to hide.", []),
         ("a text that holds the detail twice, one of them marked", "Ada Ada", [Span(4, 7, "name")]),
+        ("a text with white space at both ends", " Ring Bo.\n", [Span(6, 8, "name")]),
         ("two spans side by side", "AdaBo!", [Span(0, 3, "name"), Span(3, 5, "name")]),
     ):
         attempt.compare(case, text, setup=_with_spans(found))
@@ -586,6 +701,10 @@ def _replaced_first_only(text: str, spans: Iterable[Span]) -> str:
     return _pieces(text, list(spans)[:1], lambda span: PLACEHOLDERS[span.kind])
 
 
+def _replaced_stripped(text: str, spans: Iterable[Span]) -> str:
+    return _pieces(text, spans, lambda span: PLACEHOLDERS[span.kind]).strip()
+
+
 # ---------------------------------------------------------------- 8 toxicity
 
 
@@ -603,6 +722,34 @@ def check_toxicity(attempt: Attempt) -> None:
     attempt.compare("a text without words", " … ", listed)
     attempt.compare("an empty list", "You pig.", [])
     attempt.compare('"Shut up." with "shut up" and "shut" listed', "Shut up.", ["shut", "shut up"])
+    attempt.compare('"A pig-headed man – no pig." (1 entry in 5 words)', "A pig-headed man – no pig.", ["pig"])
+    attempt.compare('"Is it a wac?" with "w.c" listed', "Is it a wac?", ["w.c"])
+
+
+def _pattern_rate(pattern: str, text: str, words: int) -> float:
+    return 100 * len(re.findall(pattern, " ".join(plain_words(text)))) / words if words else 0.0
+
+
+def _alternatives(listed: Iterable[str]) -> str:
+    return "|".join(re.escape(entry) for entry in sorted(listed, key=len, reverse=True)) or r"(?!)"
+
+
+def _toxic_word_boundaries(text: str, listed: Iterable[str]) -> float:
+    return _pattern_rate(rf"\b(?:{_alternatives(listed)})\b", text, len(plain_words(text)))
+
+
+def _toxic_dashes_count(text: str, listed: Iterable[str]) -> float:
+    return _pattern_rate(rf"(?<!\S)(?:{_alternatives(listed)})(?!\S)", text, len(text.split()))
+
+
+def _toxic_not_escaped(text: str, listed: Iterable[str]) -> float:
+    entries = "|".join(sorted(listed, key=len, reverse=True)) or r"(?!)"
+    return _pattern_rate(rf"(?<!\S)(?:{entries})(?!\S)", text, len(plain_words(text)))
+
+
+def _toxic_each_entry(text: str, listed: Iterable[str]) -> float:
+    found = plain_words(text)
+    return 100 * sum(_matches(found, [entry]) for entry in listed) / max(len(found), 1)
 
 
 def _matches(words: Sequence[str], listed: Iterable[str]) -> int:
@@ -693,6 +840,12 @@ def _shares(sizes: Mapping[str, float], case: str) -> Callable[[Implementation],
     return setup
 
 
+NOT_LOOKED_AT = (
+    "Check what you were given before you compute (every size above 0, alpha at least 0): a division by zero, or a weight that "
+    "means nothing, shows up much later."
+)
+
+
 def check_mixture_weights(attempt: Attempt) -> None:
     web = {"web": 900.0, "books": 100.0}
     five = {"web": 410.0, "links": 19.0, "novels": 12.0, "papers": 55.0, "wiki": 3.0}
@@ -714,11 +867,12 @@ def check_mixture_weights(attempt: Attempt) -> None:
         "alpha=-1": lambda weights: weights({"web": 1.0, "books": 2.0}, alpha=-1),
         "no source": lambda weights: weights({}),
         "a source of size 0": lambda weights: weights({"web": 1.0, "books": 0.0}),
+        "a source of size −1, alpha=0.5": lambda weights: weights({"web": 2.0, "books": -1.0}, alpha=0.5),
     }.items():
         attempt.require(
             _refuses(call),
             [f"Tried with {what}: expected a ValueError."],
-            "Check what you were given before you compute: a division by zero, or a weight that means nothing, shows up much later.",
+            NOT_LOOKED_AT,
         )
 
 
@@ -757,6 +911,12 @@ def _weights_reversed(sizes: Mapping[str, float], alpha: float = 1.0) -> dict[st
 
 def _weights_by_largest(sizes: Mapping[str, float], alpha: float = 1.0) -> dict[str, float]:
     return {source: (size / max(sizes.values())) ** alpha for source, size in sizes.items()}
+
+
+def _weights_negative_sizes(sizes: Mapping[str, float], alpha: float = 1.0) -> dict[str, float]:
+    if not sizes or alpha < 0 or 0 in sizes.values():
+        raise ValueError("no")
+    return _normalised({source: size**alpha for source, size in sizes.items()})
 
 
 EXERCISES = [
@@ -814,6 +974,25 @@ EXERCISES = [
                 _share_divides_by_zero,
                 "A text may have no parts, or empty ones: where the total is 0, the share is 0 (`max(total, 1)`).",
             ),
+            Mistake(
+                "capitals and blanks",
+                _share_folded,
+                "Capitals or blanks were taken off first: here a part has occurred before only if it is the same to the character.",
+            ),
+            Mistake(
+                "capitals",
+                _share_lower_case,
+                "Capitals were folded: here a part has occurred before only if it is the same to the character.",
+            ),
+            Mistake(
+                "inside",
+                _share_inside,
+                "A part was found *inside* an earlier one: “no” stands in “not”, and is another part. Keep a set of the parts.",
+            ),
+            Mistake(
+                "bytes", _share_of_bytes, "The size of a part is its number of characters, `len(part)`, not of bytes."
+            ),
+            Mistake("the list changed", _share_empties_the_list, LIST_CHANGED),
         ),
     ),
     Exercise(
@@ -886,6 +1065,14 @@ EXERCISES = [
                 _key_ignored,
                 "Odd characters were left out, so two different texts could share a key: 'surrogatepass' keeps them apart.",
             ),
+            Mistake("SHA-256", _key_sha256, OTHER_HASH),
+            Mistake("SHA-256, cut", _key_sha256_cut, OTHER_HASH),
+            Mistake("BLAKE2s", _key_blake2s, OTHER_HASH),
+            Mistake(
+                "UTF-16",
+                _key_utf16,
+                "The text was written in another encoding: keys made elsewhere are those of its UTF-8 bytes.",
+            ),
         ),
     ),
     Exercise(
@@ -946,6 +1133,22 @@ EXERCISES = [
                 _shingles_empty_string,
                 "A text without words got one shingle, the empty string: expected the empty set.",
             ),
+            Mistake(
+                "a to z",
+                _shingles_a_to_z,
+                "Only the letters a to z were taken for words: digits and accents belong to words too, so use `\\w+`.",
+            ),
+            Mistake(
+                "English letters",
+                _shingles_ascii,
+                "Letters with an accent parted the words: in every language a letter is a letter for `\\w+`.",
+            ),
+            Mistake(
+                "hyphens",
+                _shingles_hyphens_kept,
+                "Hyphens and apostrophes were kept inside words: `\\w+` parts “well-known” into two.",
+            ),
+            Mistake("negative k", _shingles_negative_k, K_TOO_SMALL),
         ),
     ),
     Exercise(
@@ -1023,6 +1226,7 @@ EXERCISES = [
                 _minhash_of_nothing,
                 "The smallest of no values does not exist: give the empty set the signature of PRIMEs.",
             ),
+            Mistake("a tensor", _minhash_tensor, A_TENSOR),
         ),
     ),
     Exercise(
@@ -1142,6 +1346,9 @@ EXERCISES = [
                 "`int` cannot read a blank or a hyphen: take only the letters that are digits.",
             ),
             Mistake("the sum", _luhn_sum, "This is the remainder: expected True where it is 0, else False."),
+            Mistake("modulo 5", _luhn_remainder_of(5), "A sum that ends in 5 passed: it must be a multiple of 10."),
+            Mistake("modulo 9", _luhn_remainder_of(9), "The sum was divided by 9: it must be a multiple of 10."),
+            Mistake("modulo 11", _luhn_remainder_of(11), "The sum was divided by 11: it must be a multiple of 10."),
         ),
     ),
     Exercise(
@@ -1192,6 +1399,11 @@ EXERCISES = [
                 "One character too many was taken: `stop` is one behind the span's last.",
             ),
             Mistake("first only", _replaced_first_only, "Only the first span was replaced."),
+            Mistake(
+                "stripped",
+                _replaced_stripped,
+                "White space at the ends was taken off: whatever is not marked stays as it is.",
+            ),
         ),
     ),
     Exercise(
@@ -1214,6 +1426,17 @@ EXERCISES = [
         "cannot tell “the pig slept” from an insult, and what that costs is measured in the next cells.",
         check=check_toxicity,
         mistakes=(
+            Mistake(
+                "twice",
+                _toxic_each_entry,
+                "“shut up” counted as “shut” as well: no word counts twice, so look for all entries at once, the longest first.",
+            ),
+            Mistake(
+                "word boundaries",
+                _toxic_word_boundaries,
+                "`\\b` ends a word at a hyphen too, so “pig-headed” held a pig: whole words stand between blanks, `(?<!\\S)` and "
+                "`(?!\\S)`.",
+            ),
             Mistake(
                 "substrings",
                 _toxic_substrings,
@@ -1251,6 +1474,16 @@ EXERCISES = [
                 "divides by zero",
                 _toxic_divides_by_zero,
                 "A text may have no words: its rate is 0.",
+            ),
+            Mistake(
+                "dashes count",
+                _toxic_dashes_count,
+                "A lone dash was counted as a word: divide by the number of `plain_words(text)`.",
+            ),
+            Mistake(
+                "not escaped",
+                _toxic_not_escaped,
+                "A full stop in an entry stands for any letter in a pattern: `re.escape(entry)`.",
             ),
         ),
     ),
@@ -1312,6 +1545,7 @@ EXERCISES = [
                 _weights_by_largest,
                 "Everything was divided by the largest power, so the largest source has weight 1: divide by the sum.",
             ),
+            Mistake("negative sizes", _weights_negative_sizes, NOT_LOOKED_AT),
         ),
     ),
 ]
