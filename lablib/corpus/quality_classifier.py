@@ -1,6 +1,6 @@
 """A learned filter for quality: a classifier's score for each text, and two ways to turn scores into a corpus.
 
-The rules of `lablib.corpus.quality` see what can be counted; a salad of good words passes them all. A classifier that was shown a
+The rules of `lablib.corpus.quality` see what can be counted; a salad of good words passes most of them. A classifier that was shown a
 heap of good and a heap of bad texts sees which words follow which. It also learns whatever else tells the heaps apart,
 subject and dialect included, so a threshold on it makes a corpus more like the good heap, not simply better.
 
