@@ -27,7 +27,7 @@ def test_a_lab_runs_in_the_browser(jupyterlab: Session, lab: str) -> None:
     report = run_notebook(ROOT / "labs" / f"{lab}.ipynb", within=jupyterlab)
     assert report.problems == []
     assert report.pictures >= 5
-    assert report.sliders >= 1
+    assert report.sliders >= (0 if lab == "06_tokenization" else 1), "lab 06 has a film, and nothing to slide"
     if lab == "02_attention":
         assert len(report.frames) >= 1, "the real model's attention, drawn by bertviz"
 
