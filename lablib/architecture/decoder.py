@@ -25,7 +25,7 @@ from torch.nn import functional as F
 from lablib.architecture.attention import causal_mask, merge_heads, scaled_dot_product_attention, split_heads
 from lablib.architecture.decoder_cache import KVCache
 from lablib.architecture.encoder_decoder import check_ids
-from lablib.architecture.fast_parts import FastRMSNorm, fast_rope
+from lablib.architecture.fast_parts import FastRMSNorm, fast_attention, fast_rope
 from lablib.architecture.layers import RMSNorm, SwiGLU, pre_norm
 from lablib.architecture.positions import apply_rope, rotary_angles
 
@@ -158,13 +158,12 @@ class SelfAttention(nn.Module):
 
     def attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """q (B, H, T, K); k, v (B, kv_heads, S, K) -> output (B, H, T, K), and the weights (B, H, T, S) or None."""
-        T, grouped = q.shape[2], self.kv_heads < self.H
         if self.parts.attention is None:
-            causal = mask is None and T > 1
-            return F.scaled_dot_product_attention(q, k, v, mask, is_causal=causal, enable_gqa=grouped), None
-        if grouped:
+            return fast_attention(q, k, v, mask), None
+        if self.kv_heads < self.H:
             k, v = (x.repeat_interleave(self.H // self.kv_heads, dim=1) for x in (k, v))  # (B, H, S, K)
-        return self.parts.attention(q, k, v, causal_mask(T, k.shape[2], q.device) if mask is None else mask)
+        mask = causal_mask(q.shape[2], k.shape[2], q.device) if mask is None else mask
+        return self.parts.attention(q, k, v, mask)
 
 
 class Block(nn.Module):

@@ -7,7 +7,7 @@ is memory, 2·L·kv_heads·K numbers a token; grouped-query attention (Ainslie e
 Paper: Shazeer 2019, "Fast Transformer Decoding: One Write-Head is All You Need" (§2.4: incremental decoding).
 
 Axes: L layers, B batch, T the new tokens, S the tokens so far, those included, K width of one head.
-Left out: moving rows between batches, pages, quantised entries: what a server of many users adds.
+Left out: pages, quantised entries, rows that come and go: what a server of many users adds.
 """
 
 import torch
@@ -90,6 +90,10 @@ class KVCache:
         self.real[:, self.length : self.length + T] = True if mask is None else mask
         self.padded = self.padded or mask is not None
         self.length += T
+
+    def keep(self, rows: Tensor) -> None:
+        """Go on with some rows only, by number (B',), in that order: what is known of the others is dropped."""
+        self.keys, self.values, self.real = self.keys[:, rows], self.values[:, rows], self.real[rows]
 
     def clear(self) -> None:
         """Forget every token; the memory stays."""

@@ -72,6 +72,27 @@ def epoch_order(n: int, seed: int, epoch: int) -> NDArray[np.int64]:
     return order
 
 
+def windows_of(step: int, n: int, B: int, seed: int = 0, rank: int = 0, world: int = 1) -> NDArray[np.int64]:
+    """Which of n windows a process reads in a step.
+
+    Imagine the windows of all epochs in one endless row, epoch after epoch, each in its own `epoch_order`. Step 0 takes
+    the first B of the row, step 1 the next B, and so on; so one step may end an epoch and begin the next. Of the B of a
+    step the first B/world are for rank 0, the next B/world for rank 1, and so on.
+
+    Args: step from 0; B rows of the global batch, of all processes together; rank 0 … world − 1, where world divides B.
+    Returns: their numbers (B/world,), each from 0 to n − 1.
+
+    >>> epoch_order(5, seed=0, epoch=0).tolist(), epoch_order(5, seed=0, epoch=1).tolist()
+    ([0, 3, 4, 2, 1], [3, 1, 4, 2, 0])
+    >>> [windows_of(step, n=5, B=3).tolist() for step in range(3)]
+    [[0, 3, 4], [2, 1, 3], [1, 4, 2]]
+    """
+    share = B // world
+    first = step * B + rank * share  # counted from the beginning of the run, over all epochs
+    epochs, places = np.divmod(np.arange(first, first + share), n)
+    return np.array([epoch_order(n, seed, int(e))[p] for e, p in zip(epochs, places, strict=True)])
+
+
 @dataclass(frozen=True)
 class Batches:
     """The batches of a run: `batches(step)` gives this process's part of that step's global batch.
@@ -119,10 +140,7 @@ class Batches:
 
     def windows(self, step: int) -> NDArray[np.int64]:
         """The numbers of the windows that this process reads in a step: (B/world,)."""
-        share = self.B // self.world
-        first = step * self.B + self.rank * share  # counted from the beginning of the run, over all epochs
-        epochs, places = np.divmod(np.arange(first, first + share), len(self))
-        return np.array([epoch_order(len(self), self.seed, int(e))[p] for e, p in zip(epochs, places, strict=True)])
+        return windows_of(step, len(self), self.B, self.seed, self.rank, self.world)
 
     def rows(self, windows: NDArray[np.int64]) -> Tensor:
         """Windows by number: token numbers (len(windows), T + 1)."""

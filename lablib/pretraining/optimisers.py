@@ -2,11 +2,11 @@
 
 Papers: Loshchilov & Hutter 2019, "Decoupled Weight Decay Regularization" (AdamW, algorithm 2); Jordan et al. 2024, "Muon: An
 optimizer for hidden layers in neural networks" (kellerjordan.github.io/posts/muon): the step of a matrix is made nearly
-orthogonal, so that no direction of it dominates; embedding, head and vectors stay with AdamW. Both are PyTorch's own.
+orthogonal, so that no direction of it dominates (`muon`); embedding, head and vectors stay with AdamW.
 
 Weight decay pulls weights towards zero. Only matrices get it: a norm's weight belongs near 1, and a bias wherever it belongs.
 
-Left out: the optimisers themselves (`torch.optim.AdamW`, `torch.optim.Muon`), and Muon for anything but matrices.
+Left out: AdamW itself, which is PyTorch's (`torch.optim.AdamW`), and Muon for anything but matrices.
 """
 
 import math
@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from lablib.pretraining.muon import Muon
 from lablib.pretraining.recipe import Recipe
 
 
@@ -55,16 +56,8 @@ def make(model: nn.Module, recipe: Recipe) -> list[Optimizer]:
     ]
     if muon:
         matrices = [weight for weight in muon.values() if weight.requires_grad]
-        # Jordan et al. scale the step of a matrix (A, B) by √max(1, A/B), "original"; so muon_lr is no rate of AdamW's kind.
-        made.append(
-            torch.optim.Muon(
-                matrices,
-                lr=recipe.muon_lr,
-                momentum=recipe.momentum,
-                weight_decay=recipe.weight_decay,
-                adjust_lr_fn="original",
-            )
-        )
+        # A step of Muon has the length that its rate says, whatever the gradient: so muon_lr is no rate of AdamW's kind.
+        made.append(Muon(matrices, recipe.muon_lr, recipe.momentum, recipe.weight_decay))
     for group in groups_of(made):
         group["peak"] = group["lr"]
     return made
@@ -84,8 +77,8 @@ def set_rates(optimisers: Iterable[Optimizer], factor: float) -> None:
 def clip_(weights: Iterable[Tensor], longest: float) -> float:
     """Shorten the gradient of all weights together to the norm `longest`, if it is longer; the norm that it had.
 
-    Pascanu, Mikolov & Bengio 2013, "On the difficulty of training recurrent neural networks", algorithm 1. A gradient with a
-    NaN or an infinity stays as it is, for whoever looks at the norm.
+    Pascanu, Mikolov & Bengio 2013, "On the difficulty of training recurrent neural networks", algorithm 1. A gradient
+    with a NaN or an infinity stays as it is, for whoever looks at the norm.
     """
     gradients = [weight.grad for weight in weights if weight.grad is not None]
     norm = full(nn.utils.get_total_norm(gradients)).item()  # √(sum of the squares of all numbers)

@@ -15,12 +15,13 @@ def warmup_cosine(step: int, steps: int, warmup: int, floor: float = 0.1) -> flo
     """Straight up to 1 in `warmup` steps, then half a cosine down to `floor`.
 
     Args:
-        step: 0 … steps − 1. warmup: steps before the first with a factor of 1. floor: factor where the cosine would end, at `steps`.
+        step: 0 … steps − 1. warmup: steps before the first with a factor of 1.
+        floor: factor where the cosine would end, at `steps`.
 
     >>> [round(warmup_cosine(step, steps=6, warmup=2, floor=0.0), 2) for step in range(6)]
     [0.33, 0.67, 1.0, 0.85, 0.5, 0.15]
     """
-    check(step, steps, warmup, 0, floor)
+    check_schedule(step, steps, warmup, 0, floor)
     if step < warmup:
         return (step + 1) / (warmup + 1)
     progress = (step - warmup) / (steps - warmup)  # 0 … 1
@@ -36,7 +37,7 @@ def warmup_stable_decay(step: int, steps: int, warmup: int, decay: int, floor: f
     >>> [warmup_stable_decay(step, steps=6, warmup=1, decay=2) for step in range(6)]
     [0.5, 1.0, 1.0, 1.0, 1.0, 0.5]
     """
-    check(step, steps, warmup, decay, floor)
+    check_schedule(step, steps, warmup, decay, floor)
     if step < warmup:
         return (step + 1) / (warmup + 1)
     if step < steps - decay:
@@ -44,7 +45,7 @@ def warmup_stable_decay(step: int, steps: int, warmup: int, decay: int, floor: f
     return 1 - (1 - floor) * (step - (steps - decay)) / decay
 
 
-def check(step: int, steps: int, warmup: int, decay: int, floor: float) -> None:
+def check_schedule(step: int, steps: int, warmup: int, decay: int, floor: float) -> None:
     """Raise a ValueError for arguments that make no schedule."""
     if not 0 <= step < steps:
         raise ValueError(f"step = {step}: expected 0 to steps − 1 = {steps - 1}")

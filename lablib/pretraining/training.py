@@ -16,14 +16,14 @@ import math
 import time
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from lablib.pretraining import checkpoint, divergence, optimisers
@@ -136,29 +136,51 @@ def train(
             return
 
 
+def accumulate(parts: Iterable[Batch], nats_of: Callable[[Batch], Tensor], tokens: float) -> float:
+    """Add the gradient of a batch to `grad`, computed part by part: the gradient of the mean loss over all its tokens.
+
+    After a part's `backward()` its activations are freed: so the parts together need the memory of one. Each adds its
+    own gradient to what is in `grad`, and every part counts by its tokens, not as one of so many parts.
+
+    Args:
+        parts: of the batch.
+        nats_of: part -> the sum over its predictions, nats, with a gradient, as `token_nats` gives it.
+        tokens: predictions that count, in all parts together.
+
+    Returns:
+        the sum over all predictions, nats.
+    """
+    nats = 0.0
+    for part in parts:
+        part_nats = nats_of(part)
+        (part_nats / tokens).backward()
+        nats += part_nats.item()
+    return nats
+
+
 def backward(
     run: nn.Module, batch: Batch, tokens: float, recipe: Recipe, loss: Loss = token_nats, world: World = ALONE
 ) -> float:
-    """The gradient of a batch, micro-batch after micro-batch: each adds its own to `grad`, and the sum is that of the whole batch.
-
-    Each part's sum of losses is divided by the tokens of all parts (and processes). Dividing each by its own tokens, and the
-    sum by the number of parts, gives the predictions in a part with few of them too much weight.
+    """`accumulate` for this process's batch, under autocast; the gradients are exchanged between processes with the last part.
 
     Args:
-        batch: of this process. tokens: predictions that count, in all parts of all processes together.
+        tokens: predictions that count, in all parts of all processes together.
 
     Returns:
         the sum over this process's predictions, nats.
     """
-    nats = torch.zeros((), dtype=torch.float64)
-    parts = batch.split(recipe.accumulation)
-    for i, part in enumerate(parts):
-        with world.part(run, last=i == len(parts) - 1):
-            with autocast(batch.inputs.device, recipe.dtype):
-                part_nats = loss(run, part)
-            (part_nats * (world.size / tokens)).backward()  # W times: the gradients of W processes are averaged
-        nats += part_nats.detach().double().cpu()
-    return nats.item()
+
+    def in_turn() -> Iterator[Batch]:
+        parts = batch.split(recipe.accumulation)
+        for i, part in enumerate(parts):
+            with world.part(run, last=i == len(parts) - 1):  # held open while the part is computed
+                yield part
+
+    def nats_of(part: Batch) -> Tensor:
+        with autocast(batch.inputs.device, recipe.dtype):
+            return loss(run, part)
+
+    return accumulate(in_turn(), nats_of, tokens / world.size)  # the gradients of W processes are averaged
 
 
 def resume(

@@ -25,6 +25,7 @@ from pretraining_helpers import Dropping, T, recipe, small_model
 from lablib.pretraining import atomic
 from lablib.pretraining.batching import Batches
 from lablib.pretraining.checkpoint import latest
+from lablib.pretraining.muon import Muon
 from lablib.pretraining.record import to_jsonl
 from lablib.pretraining.shards import open_shard
 from lablib.pretraining.training import train
@@ -56,7 +57,7 @@ def half_a_file(path: Path, content: bytes) -> None:
 
 def arm(what: str, n: float) -> None:
     if what == "step":
-        before(torch.optim.Muon if KIND.startswith("muon") else torch.optim.AdamW, "step", int(n))
+        before(Muon if KIND.startswith("muon") else torch.optim.AdamW, "step", int(n))
     elif what == "write":
         before(atomic, "write", int(n), half_a_file)
     elif what in ("fsync", "replace"):
