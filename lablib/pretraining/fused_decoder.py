@@ -1,0 +1,218 @@
+"""A decoder laid out for writing: the same numbers as `model(...)`, in fewer and cheaper steps.
+
+When one token a row passes through a small model, arithmetic is a part of the time; the rest is the overhead of each operation, memory
+that is copied, and work whose result nobody uses. What is done about it, each once, when the writing begins:
+
+- queries, keys and values come from one matrix, gate and up of SwiGLU from another: three operations become one;
+- matrices lie transposed, (in, out), which is quicker for few rows;
+- the cache is taken once, and what is padding is noted once for all steps, in the form that attention adds to its scores;
+- the prompts' padding passes through no matrix: real tokens are *packed*, one behind the other, and only attention sees rows;
+- behind the last layer's keys and values, only the last column goes on.
+
+Papers: Shazeer 2019, "Fast Transformer Decoding" (§2.4) for the cache. `bench/generation.py` measures what all of it gains.
+
+Axes: B rows, T new tokens of each, N = the real ones among the B·T, S tokens so far, D model width, H heads, K head width, V vocabulary.
+Left out: `torch.compile`, which needs a compiler on the learner's machine; speculative decoding; pages (what a server adds).
+"""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from lablib.architecture.attention import causal_mask, merge_heads, split_heads
+from lablib.architecture.decoder import Angles, Block, CausalModel, SelfAttention, positions_of, who_looks
+from lablib.architecture.layers import SwiGLU
+
+Attend = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor, int, Tensor | None], Tensor]  # see `attend_cached`
+Matrix = Callable[[Tensor], Tensor]
+
+
+def attend_cached(
+    q: Tensor, k: Tensor, v: Tensor, keys: Tensor, values: Tensor, start: int, mask: Tensor | None = None
+) -> Tensor:
+    """Put the new tokens' keys and values into one layer's cache, and let the new tokens look at all that is in it.
+
+    Args:
+        q: queries of T new tokens (B, H, T, K). k, v: their keys and values (B, kv_heads, T, K), kv_heads dividing H.
+        keys, values: the cache (B, kv_heads, max_T, K), to be written into. Its first `start` places are filled,
+            the next T are yours. What lies behind is old or empty, and nobody may look at it.
+        start: tokens in the cache so far.
+        mask: bool, or float to add to the scores, broadcastable to (B, 1, T, S) with S = start + T. None: new token t
+            stands at place start + t and looks at all places up to its own.
+    Returns: what each new token gathered, (B, H, T, K).
+
+    >>> one, keys, values = torch.ones(1, 1, 1, 1), torch.zeros(1, 1, 3, 1), torch.zeros(1, 1, 3, 1)
+    >>> [attend_cached(one, one, v * one, keys, values, start).item() for start, v in enumerate((6, 2))]
+    [6.0, 4.0]
+    """
+    T, S = q.shape[2], start + q.shape[2]
+    keys[:, :, start:S], values[:, :, start:S] = k, v
+    if T == 1:
+        return attend_one(q, keys[:, :, :S], values[:, :, :S], mask)
+    mask = causal_mask(T, S, q.device) if mask is None else mask  # is_causal=True would start at place 0
+    grouped = k.shape[1] < q.shape[1]
+    return F.scaled_dot_product_attention(q, keys[:, :, :S], values[:, :, :S], mask, enable_gqa=grouped)
+
+
+def attend_one(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
+    """softmax(q kᵀ/√K + mask) v for one query a row, which as two plain products is quicker on a CPU than the fused function.
+
+    q (B, H, 1, K); k, v (B, kv_heads, S, K); mask as in `attend_cached`. Returns (B, H, 1, K).
+    """
+    B, H, _, K = q.shape
+    scores = q.reshape(B, k.shape[1], -1, K) * K**-0.5 @ k.mT  # (B, kv_heads, H/kv_heads, S)
+    if mask is not None:  # (..., 1, S): the same for all heads
+        scores = scores.masked_fill(~mask, -torch.inf) if mask.dtype == torch.bool else scores.add_(mask)
+    return (scores.softmax(dim=-1) @ v).reshape(B, H, 1, K)
+
+
+def attend_by(attention: SelfAttention) -> Attend:
+    """`attend_cached` for a model whose parts bring an attention function of their own."""
+
+    def attend(
+        q: Tensor, k: Tensor, v: Tensor, keys: Tensor, values: Tensor, start: int, mask: Tensor | None = None
+    ) -> Tensor:
+        T, S = q.shape[2], start + q.shape[2]
+        keys[:, :, start:S], values[:, :, start:S] = k, v
+        if mask is None and T == 1:
+            mask = torch.ones(1, S, dtype=torch.bool, device=q.device)
+        mask = mask if mask is None or mask.dtype == torch.bool else mask == 0  # such a function takes bools
+        return attention.attend(q, keys[:, :, :S], values[:, :, :S], mask)[0]
+
+    return attend
+
+
+def matrix(*linears: nn.Linear) -> Matrix:
+    """Several linear layers that read the same x as one product: x (N, in) -> (N, sum of their out), the results side by side."""
+    weight = torch.cat([linear.weight for linear in linears]).t().contiguous()  # (in, sum of out)
+    if linears[0].bias is None:
+        return lambda x: x @ weight
+    bias = torch.cat([linear.bias for linear in linears])
+    return lambda x: torch.addmm(bias, x, weight)
+
+
+class FusedLayer:
+    """One block. Norms, rotation and a feed-forward network that is no SwiGLU are the model's own modules."""
+
+    def __init__(self, block: Block, attend: Attend) -> None:
+        attention, network = block.attention, block.feed_forward
+        self.block, self.H, self.kv_heads, self.rope = block, attention.H, attention.kv_heads, attention.parts.rope
+        self.attend = attend if attention.parts.attention is None else attend_by(attention)
+        self.qkv, self.out = matrix(attention.q_proj, attention.k_proj, attention.v_proj), matrix(attention.out_proj)
+        self.feed_forward: Matrix = network
+        if type(network) is SwiGLU:
+            self.gate_up, self.down = matrix(network.gate, network.up), matrix(network.down)
+            self.feed_forward = self.swiglu
+
+    def swiglu(self, x: Tensor) -> Tensor:
+        """x (N, D) -> (N, D)."""
+        gate, up = self.gate_up(x).chunk(2, dim=-1)  # (N, D) -> 2 × (N, F)
+        return self.down(F.silu(gate) * up)
+
+    def __call__(
+        self, x: Tensor, rows: "Rows", angles: Angles | None, keys: Tensor, values: Tensor, last: bool = False
+    ) -> Tensor:
+        """x (N, D) -> (N, D), or (B, D), the last column alone; keys, values: this layer's (B, kv_heads, max_T, K)."""
+        qkv = self.qkv(self.block.norm_1(x))[:, None]  # (N, D) -> (N, 1, (H + 2·kv_heads)·K): N rows of one token each
+        qk, v = split_heads(qkv, self.H + 2 * self.kv_heads).split((self.H + self.kv_heads, self.kv_heads), dim=1)
+        if angles is not None:
+            qk = self.rope(qk, *angles)  # (N, H + kv_heads, 1, K): queries and keys turn together
+        q, k = rows.unpack(qk).split((self.H, self.kv_heads), dim=1)  # (B, H, T, K), (B, kv_heads, T, K)
+        found = merge_heads(self.attend(q, k, rows.unpack(v), keys, values, rows.start, rows.mask))  # (B, T, D)
+        x = rows.last(x) + self.out(found[:, -1]) if last else x + self.out(rows.pack(found))
+        return x + self.feed_forward(self.block.norm_2(x))
+
+
+class Rows:
+    """Where the N real tokens stand among B·T places, from which place of the cache on, and what they may look at."""
+
+    def __init__(self, B: int, T: int, start: int, mask: Tensor | None, real: Tensor | None) -> None:
+        self.B, self.T, self.start, self.mask = B, T, start, mask
+        self.index = None if real is None else real.flatten().nonzero()[:, 0]  # (N,)
+        self.room: dict[int, Tensor] = {}  # heads -> zeros (B·T, heads, K), used again in every layer
+
+    def pack(self, x: Tensor) -> Tensor:
+        """(B, T, ...) -> (N, ...): real tokens only."""
+        x = x.flatten(0, 1)
+        return x if self.index is None else x[self.index]
+
+    def unpack(self, x: Tensor) -> Tensor:
+        """(N, heads, 1, K) -> (B, heads, T, K), zeros at padding."""
+        if self.T == 1:
+            return x
+        if self.index is not None:
+            heads = x.shape[1]
+            if heads not in self.room:
+                self.room[heads] = x.new_zeros(self.B * self.T, heads, 1, x.shape[3])
+            x = self.room[heads].index_copy_(0, self.index, x)
+        return x[:, :, 0].unflatten(0, (self.B, self.T)).transpose(1, 2)
+
+    def last(self, x: Tensor) -> Tensor:
+        """(N, D) -> (B, D): the last column, which is never padding."""
+        if self.index is not None:
+            x = x.new_zeros(self.B * self.T, x.shape[1]).index_copy_(0, self.index, x)
+        return x.unflatten(0, (self.B, self.T))[:, -1]
+
+
+class FusedDecoder:
+    """A model and its cache for B rows of up to max_T tokens, read piece by piece. Use it with gradients off.
+
+    It copies the model's matrices: what is learned later does not reach it, so make a new one for each batch of texts.
+
+    Args:
+        model: `Decoder`, `GPT2` or another `CausalModel`.
+        B: rows. max_T: tokens a row can hold, padding included.
+        attend: how new tokens look at the cache; your own `attend_cached`, for example.
+    """
+
+    def __init__(self, model: CausalModel, B: int, max_T: int, attend: Attend = attend_cached) -> None:
+        self.model, self.cache = model, model.new_cache(B, max_T)
+        self.layers = [FusedLayer(layer, attend) for layer in model.layers]  # type: ignore[arg-type]
+        table = model.embedding.weight if model.head is None else model.head.weight
+        self.head = table.t().contiguous()  # (D, V)
+        self.mask: Tensor | None = None  # float (B, 1, 1, max_T), −inf at padding; None where there is none
+        self.positions = torch.zeros(B, 1, dtype=torch.long, device=table.device)  # of the next token of each row
+
+    def read(self, ids: Tensor, real: Tensor | None = None) -> Tensor:
+        """Read T tokens of each row and say what may come next: ids (B, T) -> logits (B, V) behind the last column.
+
+        real: bool (B, T), True = a real token; padding on the left only, and in the first piece only.
+        """
+        (B, T), cache = ids.shape, self.cache
+        cache.check(B, T)
+        start = cache.length
+        if start == 0:
+            positions = positions_of(T, 0, real, ids.device).expand(B, T)
+            mask = None if real is None else who_looks(T, 0, real, ids.device)
+        else:
+            positions = self.positions + torch.arange(T, device=ids.device)
+            mask = self.mask_of(T, start + T)
+        rows = Rows(B, T, start, mask, real)
+        ids, positions_1 = rows.pack(ids)[:, None], rows.pack(positions)[:, None]  # (B, T) -> (N, 1)
+        x, angles = self.model.place(self.model.embedding(ids), positions_1)  # (N, 1, D), angles (N, 1, 1, K/2)
+        x = x[:, 0]  # (N, D)
+        memory = zip(cache.keys.unbind(), cache.values.unbind(), strict=True)  # L × (B, kv_heads, max_T, K)
+        for layer, (keys, values) in zip(self.layers, memory, strict=True):
+            x = layer(x, rows, angles, keys, values, last=layer is self.layers[-1])
+        cache.advance(T, real)
+        self.positions = positions[:, -1:] + 1
+        if real is not None:
+            padding = torch.zeros(cache.real.shape, dtype=x.dtype, device=ids.device)
+            self.mask = padding.masked_fill_(~cache.real, -torch.inf)[:, None, None]  # (B, 1, 1, max_T)
+        return self.model.norm(x) @ self.head  # (B, D) -> (B, V)
+
+    def mask_of(self, T: int, S: int) -> Tensor | None:
+        """What T later tokens must not look at, to add to the scores: float (B, 1, T, S), or None for `attend` to decide."""
+        if self.mask is None or T == 1:
+            return None if self.mask is None else self.mask[..., :S]
+        later = ~causal_mask(T, S, self.mask.device)  # (T, S)
+        return self.mask[..., :S].expand(-1, 1, T, S).masked_fill(later, -torch.inf)
+
+    def keep(self, rows: Sequence[int] | Tensor) -> None:
+        """Go on with some of the rows: the others cost nothing from here on."""
+        index = torch.as_tensor(rows, device=self.head.device)
+        self.cache.keep(index)
+        self.positions = self.positions[index]
+        self.mask = None if self.mask is None else self.mask[index]
