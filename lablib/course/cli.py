@@ -1,15 +1,26 @@
-"""The `lab` command: start a lab, open JupyterLab, look at the machine, see progress, build the notebooks.
+"""The `lab` command: start a lab, open JupyterLab, look at the machine, see progress, train and use a model, build the notebooks.
 
-Each subcommand imports what it needs when it runs, so that `lab --help` answers at once.
+Each subcommand imports what it needs when it runs, so that `lab --help` answers at once. Those in `HANDED_ON` have their own arguments,
+in their own module; several processes run them by `torchrun --nproc-per-node 2 -m lablib.course.cli pretrain …`.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import os
 import sys
 from pathlib import Path
 from typing import NoReturn
+
+# command → the module whose `main(arguments, prog)` gets all that follows, --help too
+HANDED_ON = {
+    "shards": "lablib.pretraining.shard_command",
+    "pretrain": "lablib.pretraining.command",
+    "write": "lablib.pretraining.write_command",
+}
+# what `lab train` can make → its module, and what it is
+TRAINED = {"base": ("lablib.pretraining.base", "the course's pre-trained model, of lab 07")}
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -43,6 +54,17 @@ def _parser() -> argparse.ArgumentParser:
     one = commands.add_parser("doctor", help="what works on this machine, and how to mend what does not")
     one.set_defaults(run=_doctor)
 
+    commands.add_parser("shards", help="turn text into token shards, which training reads", add_help=False)
+
+    commands.add_parser("pretrain", help="pre-train a model on token shards, or go on with a run", add_help=False)
+
+    one = commands.add_parser(
+        "train", help="make one of the course's own models anew; alone: which there are", add_help=False
+    )
+    one.add_argument("model", nargs="?", choices=sorted(TRAINED))
+
+    commands.add_parser("write", help="let a model write", add_help=False)
+
     one = commands.add_parser("build", help="(for authors) make labs/ and solutions/*.ipynb from solutions/*.py")
     one.add_argument("labs", nargs="*", metavar="LAB", help="numbers; all when none is given")
     one.add_argument(
@@ -61,8 +83,17 @@ def _parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str] | None = None) -> int:
     """Run one subcommand; return the exit code (0 done, 1 a reported problem, 2 a wrong command line)."""
+    given = sys.argv[1:] if argv is None else argv
+    try:
+        if given and given[0] in HANDED_ON:
+            return _handed_on(HANDED_ON[given[0]], given[1:], f"lab {given[0]}")
+        if given and given[0] == "train":
+            return _train(given[1:])
+    except KeyboardInterrupt:
+        print("\nstopped", file=sys.stderr)
+        return 130
     parser = _parser()
-    arguments = parser.parse_args(argv)
+    arguments = parser.parse_args(given)
     if arguments.command is None:
         parser.print_help()
         return 2
@@ -74,6 +105,26 @@ def main(argv: list[str] | None = None) -> int:
     except (ValueError, OSError) as problem:
         print(f"lab {arguments.command}: {problem}", file=sys.stderr)
         return 1
+
+
+def _handed_on(module: str, arguments: list[str], prog: str) -> int:
+    return int(importlib.import_module(module).main(arguments, prog=prog))
+
+
+def _train(arguments: list[str]) -> int:
+    """`lab train MODEL …` hands on what follows the model's name; `lab train` lists the models."""
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print("`lab train MODEL` makes one of the course's own models anew; `lab train MODEL --help` says how.\n")
+        for name, (_, what) in TRAINED.items():
+            print(f"  {name:<10}{what}")
+        return 0
+    if arguments[0] not in TRAINED:
+        print(
+            f"lab train: {arguments[0]!r} is no model of the course: expected one of {', '.join(TRAINED)}",
+            file=sys.stderr,
+        )
+        return 2
+    return _handed_on(TRAINED[arguments[0]][0], arguments[1:], f"lab train {arguments[0]}")
 
 
 def _start(arguments: argparse.Namespace) -> int:

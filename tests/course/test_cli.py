@@ -30,7 +30,19 @@ def lab(*arguments, **environment):
 def test_help_comes_without_torch():
     done = lab("--help")
     assert done.returncode == 0
-    for command in ("notebook", "start", "list", "progress", "doctor", "build", "manifest"):
+    for command in (
+        "notebook",
+        "start",
+        "list",
+        "progress",
+        "doctor",
+        "shards",
+        "pretrain",
+        "write",
+        "train",
+        "build",
+        "manifest",
+    ):
         assert command in done.stdout
     code = "import sys; from lablib.course import cli; cli._parser(); sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
