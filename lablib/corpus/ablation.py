@@ -113,13 +113,14 @@ def nats(model: CausalModel, texts: Sequence[str], encode: Encode, T: int, end: 
         for start in range(T // 2, len(ids) - T // 2 - 1, T // 2):
             found.append((number, T // 2, ids[start : start + T + 1]))
     found.sort(key=lambda window: len(window[2]))
-    total = torch.zeros(len(texts), dtype=torch.float64)
+    total, device = torch.zeros(len(texts), dtype=torch.float64), next(model.parameters()).device
     for start in range(0, len(found), B):
         numbers, skipped, windows = zip(*found[start : start + B], strict=True)
         width = max(map(len, windows))
         padded = torch.tensor([[*window, *[end] * (width - len(window))] for window in windows])  # (B, width)
+        padded = padded.to(device)
         logits = model(padded[:, :-1]).transpose(1, 2)  # (B, width − 1, V) -> (B, V, width − 1)
-        surprise = F.cross_entropy(logits, padded[:, 1:], reduction="none")  # (B, width − 1)
+        surprise = F.cross_entropy(logits, padded[:, 1:], reduction="none").cpu()  # (B, width − 1)
         place = torch.arange(width - 1)
         length = torch.tensor([len(window) - 1 for window in windows])[:, None]
         counts = (place >= torch.tensor(skipped)[:, None]) & (place < length)

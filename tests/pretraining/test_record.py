@@ -4,7 +4,6 @@ import csv
 import dataclasses
 import json
 import sys
-import types
 
 import pytest
 from hypothesis import given, settings
@@ -65,29 +64,27 @@ def test_what_is_no_record_is_written_over_from_its_first_bad_line(tmp_path):
     assert [step.step for step in read_jsonl(path)] == [1, 2, 3]
 
 
-def test_tensorboard_gets_every_number(tmp_path, monkeypatch):
-    made = []
+def shown_by_tensorboard(folder):
+    """What TensorBoard itself reads: name -> [(step, value)]."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    class Writer:
-        def __init__(self, folder, purge_step) -> None:
-            self.scalars, self.closed, self.about = [], False, (folder, purge_step)
-            made.append(self)
+    events = EventAccumulator(str(folder)).Reload()
+    return {name: [(e.step, e.value) for e in events.Scalars(name)] for name in events.Tags()["scalars"]}
 
-        def add_scalar(self, name, value, step) -> None:
-            self.scalars.append((name, value, step))
 
-        def close(self) -> None:
-            self.closed = True
-
-    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", types.SimpleNamespace(SummaryWriter=Writer))
+def test_tensorboard_gets_every_number(tmp_path):
     steps = some(3, 4)
     assert list(to_tensorboard(iter(steps), tmp_path)) == steps
-    (writer,) = made
-    assert writer.about == (str(tmp_path), 3)
-    assert writer.closed
-    assert [s for s in writer.scalars if s[0] == "loss"] == [("loss", steps[0].loss, 3), ("loss", steps[1].loss, 4)]
-    assert [s for s in writer.scalars if s[0] == "mfu"] == [("mfu", 0.25, 4)]
-    assert {name for name, _, _ in writer.scalars} == set(COLUMNS) - {"step", "stopped"}
+    shown = shown_by_tensorboard(tmp_path)
+    assert set(shown) == set(COLUMNS) - {"step", "stopped"}
+    assert shown["loss"] == [(step.step, pytest.approx(step.loss, rel=1e-6)) for step in steps]
+    assert shown["mfu"] == [(4, 0.25)]  # nothing is shown where nothing was measured
+
+
+def test_tensorboard_shows_a_resumed_run_once(tmp_path):
+    list(to_tensorboard(iter(some(1, 5)), tmp_path))
+    list(to_tensorboard(iter(some(4, 6)), tmp_path))  # killed after step 5, its last checkpoint was that of step 3
+    assert [step for step, _ in shown_by_tensorboard(tmp_path)["loss"]] == [1, 2, 3, 4, 5, 6]
 
 
 def test_without_tensorboard_it_says_what_to_do(tmp_path, monkeypatch):

@@ -1,0 +1,293 @@
+"""The runs behind lab 07's figures that take longer than a lab: many sizes, rates and seeds, once, with everything that decided them.
+
+    python -m lablib.pretraining.experiments scaling --out data/experiments/scaling.json --processes 2
+
+Each run trains a fresh model on documents of the world and is judged on others, never seen in training, beside their exact floor
+(`world_loss.gap`). Nothing else differs between the runs of an experiment than what their labels say. The file can be made again on
+any machine: it holds every setting and seed. Numbers then differ in the last digits, and by more where a run is at the edge of diverging.
+
+Left out: choosing settings for the carried model (`base` says what it takes and why).
+"""
+
+import argparse
+import concurrent.futures
+import json
+import math
+import multiprocessing
+import platform
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from itertools import islice
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import torch
+
+from lablib.architecture.decoder import CausalModel, DecoderConfig
+from lablib.architecture.gpt2 import GPT2, GPT2Config
+from lablib.corpus.world import World, WorldDocument
+from lablib.pretraining import flops
+from lablib.pretraining.atomic import new_file
+from lablib.pretraining.batching import Batches
+from lablib.pretraining.distributed import local_device
+from lablib.pretraining.divergence import Diverged
+from lablib.pretraining.ingredients import build
+from lablib.pretraining.recipe import Recipe
+from lablib.pretraining.shards import Shard, open_shard, write_texts
+from lablib.pretraining.training import train
+from lablib.pretraining.world_loss import END, gap
+from lablib.tokens import course_tokenizer
+
+POINTS = 40  # of a run's curve
+HELD_OUT = 1000  # documents that a run is judged on
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training run of an experiment.
+
+    Attributes:
+        label: what sets it apart from the others; seed: of its weights and the order of its data.
+        model: a `DecoderConfig`, or a `GPT2Config` for the block of GPT-2. recipe: how it is trained.
+        with_: ingredients beyond the Llama block, as `ingredients.build` names them.
+    """
+
+    label: str
+    seed: int
+    model: DecoderConfig | GPT2Config
+    recipe: Recipe
+    with_: tuple[str, ...] = ()
+
+    @property
+    def tokens(self) -> int:
+        """Predictions that it learns from."""
+        return self.recipe.steps * self.recipe.batch * self.recipe.context
+
+    def build(self) -> CausalModel:
+        """The model with its first weights."""
+        generator = torch.Generator().manual_seed(self.seed)
+        if isinstance(self.model, GPT2Config):
+            return GPT2(self.model, generator=generator)
+        return build(self.model, **dict.fromkeys(self.with_, True), generator=generator)
+
+
+# ---------------------------------------------------------------- what is compared
+
+V = course_tokenizer.SIZE
+SMALL = DecoderConfig(V=V, D=96, H=3, L=4, hidden=256, context=128)  # 0.8M parameters
+SMALL_GPT2 = GPT2Config(V=V, D=96, H=3, L=4, hidden=384, context=128)
+ADAMW = Recipe(steps=488, batch=16, context=128, optimiser="adamw", lr=3e-3, weight_decay=0.1, schedule="cosine")
+MUON = replace(ADAMW, optimiser="muon", lr=3e-3, muon_lr=0.02, weight_decay=0.01)
+SEEDS = (0, 1, 2)
+
+
+def learning_rate() -> Iterator[Run]:
+    """The same model with AdamW and with Muon, from rates too small to rates too large: 1M tokens each."""
+    for seed in SEEDS:
+        for lr in (3e-4, 1e-3, 3e-3, 6e-3, 1e-2, 3e-2, 1e-1):
+            yield Run(f"adamw lr={lr:g}", seed, SMALL, replace(ADAMW, lr=lr, seed=seed))
+        for lr in (2e-3, 5e-3, 1e-2, 2e-2, 5e-2, 1e-1, 3e-1):
+            yield Run(f"muon lr={lr:g}", seed, SMALL, replace(MUON, muon_lr=lr, seed=seed))
+
+
+def blocks() -> Iterator[Run]:
+    """The block of GPT-2 and that of Llama, each with both optimisers at three rates: 1M tokens each."""
+    for seed in SEEDS:
+        for name, model in (("llama", SMALL), ("gpt2", SMALL_GPT2)):
+            for lr in (1e-3, 3e-3, 1e-2):
+                yield Run(f"{name} adamw lr={lr:g}", seed, model, replace(ADAMW, lr=lr, seed=seed))
+            for lr in (0.01, 0.02, 0.04):
+                yield Run(f"{name} muon lr={lr:g}", seed, model, replace(MUON, muon_lr=lr, seed=seed))
+
+
+def ingredients() -> Iterator[Run]:
+    """Which ingredient earns its place? All of them, all but one, none, none and one: 1M tokens each."""
+    inside = ("qk_norm", "zero_init", "relu2")
+
+    def run(label: str, seed: int, chosen: set[str]) -> Run:
+        recipe = MUON if "muon" in chosen else ADAMW
+        if "wsd" in chosen:
+            recipe = replace(recipe, schedule="wsd", decay=0.4, floor=0.0)
+        return Run(label, seed, SMALL, replace(recipe, seed=seed), tuple(name for name in inside if name in chosen))
+
+    names = ("muon", *inside, "wsd")
+    for seed in SEEDS:
+        yield run("all", seed, set(names))
+        yield run("none", seed, set())
+        for name in names:
+            yield run(f"all without {name}", seed, set(names) - {name})
+            yield run(f"none with {name}", seed, {name})
+
+
+def scaling() -> Iterator[Run]:
+    """Seven sizes, three lengths of training: the loss as a function of parameters and tokens."""
+    shapes = ((32, 2, 2), (48, 2, 3), (64, 4, 4), (96, 4, 4), (128, 4, 5), (192, 6, 6), (256, 8, 6))  # D, H, L
+    for steps in (2930, 976, 244):  # 24M, 8M, 2M tokens
+        for seed in SEEDS:
+            for D, H, L in reversed(shapes):
+                model = DecoderConfig(V=V, D=D, H=H, L=L, hidden=8 * math.ceil(D / 3), context=256)
+                recipe = replace(
+                    MUON, steps=steps, batch=32, context=256, schedule="wsd", decay=0.4, floor=0.0, seed=seed
+                )
+                yield Run(f"D={D} L={L} tokens={steps * 8192 / 1e6:.0f}M", seed, model, recipe)
+
+
+EXPERIMENTS: dict[str, Callable[[], Iterator[Run]]] = {
+    "learning_rate": learning_rate,
+    "blocks": blocks,
+    "ingredients": ingredients,
+    "scaling": scaling,
+}
+
+# ---------------------------------------------------------------- how a run is made
+
+
+def world_shard(path: Path, tokens: int, seed: int = 0) -> Shard:
+    """Documents of the world's training split, at least so many tokens of them, as a shard at `path`."""
+    tokenizer, needed = course_tokenizer.load(), tokens + 1
+
+    def texts() -> Iterator[str]:
+        written = 1
+        for document in World().documents(Random(f"training {seed}")):
+            if written >= needed:
+                return
+            written += len(tokenizer.encode(document.text)) + 1
+            yield document.text
+
+    return write_texts(path, texts(), tokenizer.encode, tokenizer.V, tokenizer.special[END])
+
+
+def judged_on(n: int = HELD_OUT) -> list[WorldDocument]:
+    """Documents that no run is trained on: drawn with another seed from the training split, whose floor is exact."""
+    return list(islice(World().documents(Random("held out")), n))
+
+
+def perform(run: Run, shards: Sequence[Shard], documents: Sequence[WorldDocument]) -> dict[str, Any]:
+    """Train and judge: a row of the record. A run that diverges has a loss of None, and its curve as far as it came."""
+    tokenizer, begin = course_tokenizer.load(), time.perf_counter()
+    model = run.build().to(local_device())
+    batches = Batches(shards, run.recipe.context, run.recipe.batch, run.recipe.seed)
+    curve: list[list[float]] = []
+    recent: list[float] = []
+    diverged = ""
+    try:
+        for step in train(model, batches, run.recipe):
+            recent.append(step.loss)
+            if step.step * POINTS // run.recipe.steps != (step.step - 1) * POINTS // run.recipe.steps:
+                curve.append([step.tokens, round(sum(recent) / len(recent), 5)])
+                recent.clear()
+    except Diverged as error:
+        diverged = str(error).split(";")[0]
+    seconds = time.perf_counter() - begin
+    seen = gap(model.eval(), documents, tokenizer, T=run.model.context)
+    parameters = sum(weight.numel() for weight in model.parameters())
+    loss = None if diverged or not math.isfinite(seen.loss) else round(seen.loss, 5)
+    return {
+        "label": run.label,
+        "seed": run.seed,
+        "model": asdict(run.model),
+        "with": list(run.with_),
+        "recipe": asdict(run.recipe),
+        "parameters": parameters,
+        "matrices": sum(
+            w.numel() for name, w in model.named_parameters() if name.startswith("layers.") and w.dim() > 1
+        ),
+        "flops": flops.whole_run(parameters, run.tokens),
+        "tokens": run.tokens,
+        "seconds": round(seconds, 1),
+        "loss": loss,
+        "floor": round(seen.floor, 5),
+        "excess_error": round(seen.excess_error, 5) if loss is not None else None,
+        "diverged": diverged,
+        "curve": curve,
+    }
+
+
+def hardware() -> str:
+    """What the runs are made on, in words."""
+    device = local_device()
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{platform.machine()} CPU"
+    return f"{name}, torch {torch.__version__}, Python {platform.python_version()}"
+
+
+_SHARED: list[Any] = []  # shards and documents of a worker process
+
+
+def _begin(paths: Sequence[Path], threads: int) -> None:
+    torch.set_num_threads(threads)
+    _SHARED[:] = [[open_shard(path, verify=False) for path in paths], judged_on()]
+
+
+def _work(run: Run) -> dict[str, Any]:
+    return perform(run, *_SHARED)
+
+
+def perform_all(
+    runs: Sequence[Run], paths: Sequence[Path], processes: int = 1, seconds: float = math.inf
+) -> Iterator[dict[str, Any]]:
+    """The rows of several runs, as they are done, by some processes side by side; after so many seconds what is not done is left.
+
+    Args: paths: of the shards.
+    """
+    end = time.monotonic() + seconds
+    threads = torch.get_num_threads() if processes == 1 else max(1, torch.get_num_threads() // processes)
+    context = multiprocessing.get_context("spawn")
+    with concurrent.futures.ProcessPoolExecutor(processes, context, _begin, (list(paths), threads)) as pool:
+        waiting = [pool.submit(_work, run) for run in runs]
+        try:
+            left = None if math.isinf(end) else max(0.0, end - time.monotonic())
+            for done in concurrent.futures.as_completed(waiting, timeout=left):
+                yield done.result()
+        except TimeoutError:
+            print(f"time is up: {sum(not f.done() for f in waiting)} runs are left", file=sys.stderr)
+        finally:
+            for worker in list((pool._processes or {}).values()) if any(not f.done() for f in waiting) else []:
+                worker.kill()
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command; 0 when the record was written."""
+    parser = argparse.ArgumentParser(
+        prog="python -m lablib.pretraining.experiments", description=(__doc__ or "").split("\n")[0]
+    )
+    parser.add_argument("experiment", choices=EXPERIMENTS)
+    parser.add_argument("--out", type=Path, required=True, help="the record to write, JSON")
+    parser.add_argument("--processes", type=int, default=1, help="runs side by side (1)")
+    parser.add_argument("--only", help="runs whose label contains this")
+    given = parser.parse_args(arguments)
+    runs = [run for run in EXPERIMENTS[given.experiment]() if given.only is None or given.only in run.label]
+    if not runs or given.processes < 1:
+        print(f"--only {given.only!r}, --processes {given.processes}: no run is left to make", file=sys.stderr)
+        return 2
+    with tempfile.TemporaryDirectory() as folder:
+        shard = world_shard(Path(folder) / "train.bin", max(run.tokens for run in runs))
+        rows = []
+        for row in perform_all(sorted(runs, key=lambda run: -run.tokens), [shard.path], given.processes):
+            rows.append(row)
+            print(f"{len(rows)}/{len(runs)}  {row['label']} seed {row['seed']}: loss {row['loss']}", flush=True)
+    write(given.out, given.experiment, runs, rows)
+    return 0
+
+
+def write(path: Path, experiment: str, runs: Sequence[Run], rows: Sequence[dict[str, Any]]) -> None:
+    """The record of an experiment, its rows in the order of its runs."""
+    order = {(run.label, run.seed): number for number, run in enumerate(runs)}
+    rows = sorted(rows, key=lambda row: order[row["label"], row["seed"]])
+    record = {
+        "experiment": experiment,
+        "command": f"python -m lablib.pretraining.experiments {experiment} --out data/experiments/{experiment}.json",
+        "hardware": hardware(),
+        "runs": rows,
+    }
+    with new_file(path) as file:
+        head = json.dumps({**record, "runs": []}, indent=1)[: -len("[]\n}")]
+        file.write((head + "[\n" + ",\n".join(json.dumps(row) for row in rows) + "\n]}\n").encode())
+
+
+if __name__ == "__main__":
+    sys.exit(main())
