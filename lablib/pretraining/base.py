@@ -51,7 +51,7 @@ from lablib.tokens.tokenizer import Tokenizer
 
 MODEL = DecoderConfig(V=course_tokenizer.SIZE, D=256, H=4, L=4, hidden=688, context=256)
 RECIPE = Recipe(
-    steps=8600,
+    steps=12_000,
     batch=16,
     context=256,
     optimiser="muon",

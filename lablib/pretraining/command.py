@@ -76,9 +76,11 @@ def with_settings(config: Any, given: Sequence[str]) -> Any:
         if name not in known or not equals:
             raise ValueError(f"setting {setting!r}: expected NAME=VALUE with one of {', '.join(known)}")
         try:
-            changes[name] = json.loads(value)
+            changes[name] = json.loads({"True": "true", "False": "false", "None": "null"}.get(value, value))
         except ValueError:
             changes[name] = value  # a word, such as muon
+        if isinstance(getattr(config, name), bool) and not isinstance(changes[name], bool):
+            raise ValueError(f"setting {setting!r}: expected {name}=true or {name}=false")
     try:
         return dataclasses.replace(config, **changes)
     except TypeError as error:

@@ -31,6 +31,7 @@ from lablib.pretraining.batching import Batch
 from lablib.pretraining.distributed import ALONE, World
 from lablib.pretraining.interrupt import Interrupt
 from lablib.pretraining.loss import Loss, autocast, token_nats
+from lablib.pretraining.memory import keep_freed_memory
 from lablib.pretraining.recipe import Recipe
 from lablib.pretraining.record import Step
 
@@ -49,7 +50,7 @@ def train(
     peak: float | None = None,
     world: World = ALONE,
 ) -> Iterator[Step]:
-    """Train a model, from the latest checkpoint in `folder` if there is one.
+    """Train a model, from the latest checkpoint in `folder` if there is one. On a CPU see `memory` for what it asks of the process.
 
     Args:
         model: ids (B, T) -> logits (B, T, V), or whatever `loss` calls. It is trained in place.
@@ -67,6 +68,8 @@ def train(
         CheckpointError: the folder holds another run.
     """
     device = next(model.parameters()).device
+    if device.type == "cpu":
+        keep_freed_memory()
     run = world.wrap(model)  # has the same weights; its gradients are exchanged between processes
     made = optimisers.make(model, recipe)
     about = {**(settings or {}), "recipe": asdict(recipe)}

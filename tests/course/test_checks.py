@@ -7,6 +7,7 @@ import dataclasses
 import importlib
 import inspect
 import math
+import re
 import sys
 import warnings
 from pathlib import Path
@@ -150,7 +151,8 @@ def applies(exercise: Exercise, kind: str) -> bool:
     if kind == "transposed":
         return "mT" not in source and exercise.name not in {"alibi_slopes", "nearest_neighbours"}
     if kind == "in place":
-        return any("Tensor" in str(p.annotation) for p in returns.parameters.values())
+        annotations = [str(p.annotation) for p in returns.parameters.values()]
+        return any("Tensor" in a and not {"Iterable", "Callable"} & set(re.findall(r"\w+", a)) for a in annotations)
     return NEEDS.get(kind, "") in source
 
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from lablib.architecture.decoder import Decoder
 from lablib.architecture.encoder_decoder import count
+from lablib.pretraining.command import with_settings
 from lablib.pretraining.dial import MOST, model_of, plan
 
 SMALLEST = {64: 50_204, 256: 58_652, 4096: 227_612, 50_257: 2_258_696}  # parameters of the first rung, by vocabulary
@@ -84,3 +85,11 @@ def test_too_small_or_too_large(asked):
 def test_no_tokens():
     with pytest.raises(ValueError, match="tokens_per_parameter = 0"):
         plan(3e6, 4096, tokens_per_parameter=0)
+
+
+@pytest.mark.parametrize("spelled", ["false", "False"])
+def test_a_switch_on_the_command_line_is_off_however_it_is_spelled(spelled):
+    changed = with_settings(plan(1e6, V=512).model, [f"tied={spelled}"])
+    assert changed.tied is False
+    with pytest.raises(ValueError, match="'tied=no': expected tied=true or tied=false"):
+        with_settings(changed, ["tied=no"])
