@@ -115,7 +115,7 @@ def test_readmes_and_addresses_are_those_of_importlib_metadata():
     for distribution in importlib.metadata.distributions(path=[str(folder) for folder in places().sites]):
         key = f"{distribution.metadata['Name']}-{distribution.version}"
         readme = (distribution.metadata.get_payload() or distribution.metadata["Description"] or "").strip("\n")
-        if readme.strip():
+        if readme.strip() not in ("", "UNKNOWN"):  # which old setuptools writes where there is none
             assert found[f"readme/{key}"].text.strip() == readme.strip(), key
             compared += 1
     assert compared > 50
