@@ -17,11 +17,13 @@ import dataclasses
 import json
 import math
 import sys
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 from random import Random
+from statistics import median
 from typing import Any
 
 import torch
@@ -134,12 +136,14 @@ def written(
     }
 
 
-def record_of(run: Path, model: Decoder, tokenizer: Tokenizer, recipe: Recipe) -> dict[str, Any]:
-    """Everything that record.json says."""
+def record_of(
+    run: Path, model: Decoder, tokenizer: Tokenizer, recipe: Recipe, changed: Sequence[str]
+) -> dict[str, Any]:
+    """Everything that record.json says; changed: what the command line said of settings."""
     steps = read_jsonl(run / "steps.jsonl")
     return {
         "name": "base",
-        "command": "lab train base",
+        "command": " ".join(["lab train base", *changed]),
         "hardware": hardware(),
         "model": asdict(model.config),
         "parameters": model.config.parameters,
@@ -147,7 +151,7 @@ def record_of(run: Path, model: Decoder, tokenizer: Tokenizer, recipe: Recipe) -
         "data": "documents of the world's training split, drawn anew for each step",
         "tokens": steps[-1].tokens,
         "seconds": round(math.fsum(step.seconds for step in steps)),
-        "tokens_per_second": round(sorted(step.tokens_per_second for step in steps)[len(steps) // 2]),
+        "tokens_per_second": round(median(step.tokens_per_second for step in steps)),
         **measure(model, tokenizer),
         "curve": [
             [s.tokens, round(math.fsum(x.loss for x in steps[max(0, i - 49) : i + 1]) / min(50, i + 1), 4)]
@@ -168,7 +172,7 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m lablib.p
     """The command: 0 when the model was written, 1 when the loss became no number, 2 for wrong input, 130 after Ctrl-C."""
     parser = argparse.ArgumentParser(prog=prog, description="Pre-train the model that the later labs start from.")
     parser.add_argument("--folder", type=Path, help="where the model goes (where the later labs look for your own)")
-    parser.add_argument("--run", type=Path, help="where the run is kept until it is finished (FOLDER-run)")
+    parser.add_argument("--run", type=Path, help="where the run is kept, and found again (FOLDER-run)")
     parser.add_argument(
         "--model", nargs="*", default=[], metavar="NAME=VALUE", help="settings of the model, such as L=4"
     )
@@ -176,13 +180,18 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m lablib.p
     given = parser.parse_args(arguments)
     folder: Path = given.folder or own_path("base")
     run: Path = given.run or folder.with_name(folder.name + "-run")
+    changed = [
+        word for name in ("model", "recipe") if getattr(given, name) for word in (f"--{name}", *getattr(given, name))
+    ]
+    recent: deque[float] = deque(maxlen=50)  # seconds of a step
     try:
         config, recipe = with_settings(MODEL, given.model), with_settings(RECIPE, given.recipe)
         tokenizer = course_tokenizer.load()
         print(f"{config.parameters:,} parameters, {recipe.steps:,} steps of {recipe.batch} x {recipe.context} tokens")
         for step in to_jsonl(steps_of(run, tokenizer, config, recipe), run / "steps.jsonl"):
+            recent.append(step.seconds)
             if step.step % 50 == 0 or step.stopped:
-                left = (recipe.steps - step.step) * step.seconds / 60
+                left = (recipe.steps - step.step) * median(recent) / 60
                 print(f"step {step.step:>6}  loss {step.loss:.4f}  {left:5.1f} minutes left", flush=True)
             if step.stopped:
                 print("stopped by Ctrl-C; the same command goes on from here")
@@ -191,7 +200,7 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m lablib.p
         assert found is not None, "train writes a checkpoint at the end"
         model = Decoder(config)
         model.load_state_dict({name: weight.half().float() for name, weight in found.weights.items()})  # as in the file
-        record = record_of(run, model.eval(), tokenizer, recipe)
+        record = record_of(run, model.eval(), tokenizer, recipe, changed)
         save(model, folder, tokenizer, record)
     except Diverged as error:
         print(f"the run diverged: {error}", file=sys.stderr)

@@ -22,13 +22,13 @@ from lablib.corpus.sources import SourceUnavailable
 from lablib.pretraining.atomic import new_file
 from lablib.pretraining.shards import Shard, ShardError, open_shard, write_texts
 from lablib.pretraining.text_source import Reading, texts_of
+from lablib.pretraining.world_loss import END
 from lablib.tokens import tokenizer_json
 from lablib.tokens.course_tokenizer import PATTERN, SPECIAL
 from lablib.tokens.tokenizer import Tokenizer
 
 FORMAT, VERSION = "data-to-dialogue texts", 1
 STATE, TOKENIZER, HELD_OUT = "texts.json", "tokenizer.json", "held_out.bin"
-END = "<|bos|>"  # stands between two documents, and so begins and ends each
 EVERY = 20  # of so many documents one is held out
 SHARD = 16_000_000  # bytes of text
 

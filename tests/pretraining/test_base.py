@@ -61,6 +61,7 @@ def test_a_run_that_is_cut_off_goes_on_and_ends_as_one_that_is_not(few, monkeypa
     assert record["tokens"] == 6 * 2 * 64
     assert record["parameters"] == mine.model.config.parameters
     assert record["recipe"]["steps"] == 6
+    assert record["command"] == " ".join(["lab train base", *SMALL, *SHORT])
     assert record["seconds"] >= 0
     assert 7 < record["loss"] < 9
     assert record["above_floor"] == pytest.approx(record["loss"] / record["floor"] - 1, rel=1e-3)
