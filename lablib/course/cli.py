@@ -20,7 +20,10 @@ HANDED_ON = {
     "write": "lablib.pretraining.write_command",
 }
 # what `lab train` can make → its module, and what it is
-TRAINED = {"base": ("lablib.pretraining.base", "the course's pre-trained model, of lab 07")}
+TRAINED = {
+    "base": ("lablib.pretraining.base", "the course's pre-trained model, of lab 07"),
+    "sft": ("lablib.adaptation.sft_command", "the base model taught to answer, of lab 09"),
+}
 
 
 def _parser() -> argparse.ArgumentParser:

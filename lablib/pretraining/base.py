@@ -100,9 +100,10 @@ def measure(model: Decoder, tokenizer: Tokenizer, documents: int = 2000, stories
         "above_floor_error": round(seen.excess_error / seen.floor, 5),
         "above_floor_by_kind": kinds,
         "above_floor_on_held_out_combinations": round(new.share, 5),
-        "stories": written(model, tokenizer, begun(world, tokenizer, stories), None),
-        "stories_top_p_0.95": written(model, tokenizer, begun(world, tokenizer, stories), 0.95),
-        "documents": written(model, tokenizer, [[tokenizer.special[END]]] * stories, None),
+        "stories": written(model, tokenizer, begun(world, tokenizer, stories), Sampling()),
+        "stories_top_p_0.95": written(model, tokenizer, begun(world, tokenizer, stories), Sampling(top_p=0.95)),
+        "stories_temperature_0.5": written(model, tokenizer, begun(world, tokenizer, stories), Sampling(0.5)),
+        "documents": written(model, tokenizer, [[tokenizer.special[END]]] * stories, Sampling()),
     }
 
 
@@ -113,14 +114,14 @@ def begun(world: World, tokenizer: Tokenizer, n: int) -> list[list[int]]:
 
 
 def written(
-    model: Decoder, tokenizer: Tokenizer, prompts: Sequence[Sequence[int]], top_p: float | None
+    model: Decoder, tokenizer: Tokenizer, prompts: Sequence[Sequence[int]], sampling: Sampling
 ) -> dict[str, Any]:
     """How many of the texts that the model writes behind the prompts are right from their first word to their last.
 
     *Right* is a text of gold quality 1: every sentence grammatical, consistent with the world and with those before it, in its place.
     """
     end, world, generator = tokenizer.special[END], World(), torch.Generator().manual_seed(0)
-    found = generate(model, prompts, MOST, Sampling(top_p=top_p), generator, stop=[end])
+    found = generate(model, prompts, MOST, sampling, generator, stop=[end])
     texts = [tokenizer.decode([*p[1:], *row]) for p, row in zip(prompts, found.rows, strict=True)]
     scores = [world.gold_quality(text) if why == "stop" else 0.0 for text, why in zip(texts, found.ended, strict=True)]
     right = sum(score == 1.0 for score in scores)
@@ -131,8 +132,8 @@ def written(
         "share": round(right / len(scores), 4),
         "interval_95": [round(low, 4), round(high, 4)],
         "mean_quality": round(math.fsum(scores) / len(scores), 4),
-        "temperature": 1.0,
-        "top_p": top_p,
+        "temperature": sampling.temperature,
+        "top_p": sampling.top_p,
     }
 
 

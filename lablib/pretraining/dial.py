@@ -8,7 +8,9 @@ ladder; the dial takes the rung nearest to what is asked.
 
 **Run.** 20 tokens for each parameter (Hoffmann et al. 2022, "Training Compute-Optimal Large Language Models", table 3). With the compute
 C = 6·parameters·tokens in FLOPs, the learning rate is 0.3118·C^−0.1250 and the batch 0.2920·C^0.3271 tokens (Bi et al. 2024, "DeepSeek
-LLM", equation 1: fitted from 10^17 FLOPs on, so for small models they are extrapolated: a start, which lab 07 checks by a sweep).
+LLM", equation 1: fitted on 10^17 to 2·10^19 FLOPs). Differs from the paper: its C leaves the embedding out and counts attention; and
+the rate is `LARGEST_LR` at most. That was the best at 5·10^12 FLOPs (data/experiments/learning_rate.json), where the rule by itself is
+nearly three times too high.
 """
 
 import math
@@ -21,6 +23,7 @@ from lablib.pretraining.flops import whole_run
 from lablib.pretraining.recipe import Recipe
 
 SMALL = 7  # layers of the deepest model whose sizes need not suit a GPU
+LARGEST_LR = 3e-3
 MOST = 1e12  # parameters; beyond it nobody has measured the rules
 
 
@@ -114,7 +117,7 @@ def plan(
         batch=rows,
         context=context,
         optimiser=optimiser,
-        lr=0.3118 * compute**-0.1250,  # Bi et al. 2024, equation 1
+        lr=min(LARGEST_LR, 0.3118 * compute**-0.1250),  # Bi et al. 2024, equation 1
         dtype=dtype,
     )
     return Plan(model, recipe)

@@ -1,6 +1,6 @@
 """The runs behind lab 07's figures that take longer than a lab: many sizes, rates and seeds, once, with everything that decided them.
 
-    python -m lablib.pretraining.experiments scaling --out data/experiments/scaling.json --processes 2
+    python -m lablib.pretraining.experiments learning_rate blocks ingredients scaling --folder data/experiments --processes 2
 
 Each run trains a fresh model on documents of the world and is judged on others, never seen in training, beside their exact floor
 (`world_loss.gap`). Nothing else differs between the runs of an experiment than what their labels say. The file can be made again on
@@ -36,6 +36,7 @@ from lablib.pretraining.batching import Batches
 from lablib.pretraining.distributed import local_device
 from lablib.pretraining.divergence import Diverged
 from lablib.pretraining.ingredients import build
+from lablib.pretraining.loss import quick_token_nats
 from lablib.pretraining.recipe import Recipe
 from lablib.pretraining.shards import Shard, open_shard, write_texts
 from lablib.pretraining.training import train
@@ -80,8 +81,11 @@ class Run:
 V = course_tokenizer.SIZE
 SMALL = DecoderConfig(V=V, D=96, H=3, L=4, hidden=256, context=128)  # 0.8M parameters
 SMALL_GPT2 = GPT2Config(V=V, D=96, H=3, L=4, hidden=384, context=128)
-ADAMW = Recipe(steps=488, batch=16, context=128, optimiser="adamw", lr=3e-3, weight_decay=0.1, schedule="cosine")
+ADAMW = Recipe(
+    steps=488, batch=16, context=128, optimiser="adamw", lr=3e-3, weight_decay=0.1, schedule="cosine", dtype="bfloat16"
+)
 MUON = replace(ADAMW, optimiser="muon", lr=3e-3, muon_lr=0.02, weight_decay=0.01)
+LIKE_BASE = replace(MUON, context=256, schedule="wsd", decay=0.5, floor=0.0)
 SEEDS = (0, 1, 2)
 
 
@@ -90,7 +94,7 @@ def learning_rate() -> Iterator[Run]:
     for seed in SEEDS:
         for lr in (3e-4, 1e-3, 3e-3, 6e-3, 1e-2, 3e-2, 1e-1):
             yield Run(f"adamw lr={lr:g}", seed, SMALL, replace(ADAMW, lr=lr, seed=seed))
-        for lr in (2e-3, 5e-3, 1e-2, 2e-2, 5e-2, 1e-1, 3e-1):
+        for lr in (2e-3, 5e-3, 1e-2, 2e-2, 4e-2, 1e-1, 3e-1):
             yield Run(f"muon lr={lr:g}", seed, SMALL, replace(MUON, muon_lr=lr, seed=seed))
 
 
@@ -124,16 +128,17 @@ def ingredients() -> Iterator[Run]:
 
 
 def scaling() -> Iterator[Run]:
-    """Six sizes, two lengths of training: the loss as a function of parameters and tokens."""
+    """Six sizes, three lengths of training: the loss as a function of parameters and tokens. Two lengths could not tell E from B/D^β.
+
+    All else is as in the carried model (`base`), so that the law may be asked what that model should reach.
+    """
     shapes = ((32, 2, 2), (48, 2, 3), (64, 4, 4), (96, 4, 4), (128, 4, 5), (192, 6, 6))  # D, H, L
-    for steps in (976, 244):  # 8M and 2M tokens
+    for steps in (976, 305, 98):  # 4, 1.2 and 0.4 million tokens
         for seed in SEEDS:
             for D, H, L in reversed(shapes):
                 model = DecoderConfig(V=V, D=D, H=H, L=L, hidden=8 * math.ceil(D / 3), context=256)
-                recipe = replace(
-                    MUON, steps=steps, batch=32, context=256, schedule="wsd", decay=0.4, floor=0.0, seed=seed
-                )
-                yield Run(f"D={D} L={L} tokens={steps * 8192 / 1e6:.0f}M", seed, model, recipe)
+                recipe = replace(LIKE_BASE, steps=steps, seed=seed)
+                yield Run(f"D={D} L={L} tokens={steps * 4096 / 1e6:.1f}M", seed, model, recipe, ("zero_init",))
 
 
 EXPERIMENTS: dict[str, Callable[[], Iterator[Run]]] = {
@@ -175,7 +180,7 @@ def perform(run: Run, shards: Sequence[Shard], documents: Sequence[WorldDocument
     recent: list[float] = []
     diverged = ""
     try:
-        for step in train(model, batches, run.recipe):
+        for step in train(model, batches, run.recipe, loss=quick_token_nats):
             recent.append(step.loss)
             if step.step * POINTS // run.recipe.steps != (step.step - 1) * POINTS // run.recipe.steps:
                 curve.append([step.tokens, round(sum(recent) / len(recent), 5)])
@@ -250,40 +255,52 @@ def perform_all(
             pool.shutdown(wait=False, cancel_futures=True)
 
 
+def same_run(run: Run) -> tuple[Any, ...]:
+    """What decides how a run goes; its label does not."""
+    return run.seed, run.model, run.recipe, run.with_
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command; 0 when the record was written."""
+    """The command; 0 when the records were written. A run that several experiments have in common is made once."""
     parser = argparse.ArgumentParser(
         prog="python -m lablib.pretraining.experiments", description=(__doc__ or "").split("\n")[0]
     )
-    parser.add_argument("experiment", choices=EXPERIMENTS)
-    parser.add_argument("--out", type=Path, required=True, help="the record to write, JSON")
+    parser.add_argument(
+        "experiments", nargs="+", choices=EXPERIMENTS, metavar="EXPERIMENT", help=", ".join(EXPERIMENTS)
+    )
+    parser.add_argument("--folder", type=Path, required=True, help="where the records go, EXPERIMENT.json each")
     parser.add_argument("--processes", type=int, default=1, help="runs side by side (1)")
     parser.add_argument("--only", help="runs whose label contains this")
     given = parser.parse_args(arguments)
-    runs = [run for run in EXPERIMENTS[given.experiment]() if given.only is None or given.only in run.label]
-    if not runs or given.processes < 1:
+    wanted = {
+        name: [run for run in EXPERIMENTS[name]() if given.only is None or given.only in run.label]
+        for name in given.experiments
+    }
+    runs = list({same_run(run): run for of in wanted.values() for run in reversed(of)}.values())
+    if not all(wanted.values()) or given.processes < 1:
         print(f"--only {given.only!r}, --processes {given.processes}: no run is left to make", file=sys.stderr)
         return 2
     with tempfile.TemporaryDirectory() as folder:
         shard = world_shard(Path(folder) / "train.bin", max(run.tokens for run in runs))
-        rows = []
+        made: dict[tuple[str, int], dict[str, Any]] = {}
         for row in perform_all(sorted(runs, key=lambda run: -run.tokens), [shard.path], given.processes):
-            rows.append(row)
-            print(f"{len(rows)}/{len(runs)}  {row['label']} seed {row['seed']}: loss {row['loss']}", flush=True)
-    write(given.out, given.experiment, runs, rows)
+            made[row["label"], row["seed"]] = row
+            print(f"{len(made)}/{len(runs)}  {row['label']} seed {row['seed']}: loss {row['loss']}", flush=True)
+    rows = {same_run(run): made[run.label, run.seed] for run in runs}
+    for name, of in wanted.items():
+        write(given.folder / f"{name}.json", name, [{**rows[same_run(run)], "label": run.label} for run in of])
     return 0
 
 
-def write(path: Path, experiment: str, runs: Sequence[Run], rows: Sequence[dict[str, Any]]) -> None:
-    """The record of an experiment, its rows in the order of its runs."""
-    order = {(run.label, run.seed): number for number, run in enumerate(runs)}
-    rows = sorted(rows, key=lambda row: order[row["label"], row["seed"]])
+def write(path: Path, experiment: str, rows: Sequence[dict[str, Any]]) -> None:
+    """The record of an experiment."""
     record = {
         "experiment": experiment,
-        "command": f"python -m lablib.pretraining.experiments {experiment} --out data/experiments/{experiment}.json",
+        "command": f"python -m lablib.pretraining.experiments {experiment} --folder data/experiments",
         "hardware": hardware(),
         "runs": rows,
     }
+    path.parent.mkdir(parents=True, exist_ok=True)
     with new_file(path) as file:
         head = json.dumps({**record, "runs": []}, indent=1)[: -len("[]\n}")]
         file.write((head + "[\n" + ",\n".join(json.dumps(row) for row in rows) + "\n]}\n").encode())

@@ -187,7 +187,7 @@ def _orders(tables: Sequence[tuple[Ints, Ints, Ints, Ints]], V: int) -> list[Ord
         counts = often
         if k + 1 < len(tables):
             # By how many different tokens an n-gram was preceded; before the beginning of a text there is nothing, so those
-            # n-grams keep their count (Heafield et al. 2013, "Scalable Modified Kneser-Ney Language Model Estimation", §3.1).
+            # n-grams keep their count (Heafield et al. 2013, "Scalable Modified Kneser-Ney Language Model Estimation", §3.2).
             counts = np.where(starts, often, np.bincount(tables[k + 1][2], minlength=len(keys)))
         D = discounts(counts)
         less = np.array((0.0, *D))[np.minimum(counts, 3)]  # (G,)

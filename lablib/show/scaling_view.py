@@ -6,8 +6,6 @@ What is drawn is the loss less its floor, on logarithmic axes: there, and only t
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from matplotlib.ticker import LogFormatter
-
 from lablib.show.style import COLOURS, GREY, Picture, figure, to_array
 
 Band = tuple[Any, Any, Any]  # the law, the lower and the upper end of its interval, each (M,)
@@ -63,7 +61,7 @@ def scaling_chart(
         ax.plot([size], [loss], "*", color=colour, markersize=13, markeredgecolor="white", label=name, zorder=5)
     ax.set(xscale="log", yscale="log", xlabel=x, ylabel=y)
     ax.yaxis.set_major_formatter("{x:g}")
-    ax.yaxis.set_minor_formatter(LogFormatter(minor_thresholds=(2, 0.5)))  # 0.3, not 3 × 10⁻¹
+    ax.yaxis.set_minor_formatter(lambda value, _: f"{value:g}" if f"{value:e}"[0] in "25" else "")  # 0.2, not 2 × 10⁻¹
     ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
     return Picture(fig, alt)
 

@@ -12,7 +12,15 @@ from jupyterlab_driver import ROOT, Session, chromium_or_reason, run_notebook, s
 
 pytestmark = pytest.mark.browser
 KERNEL = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
-LABS = ("01_recurrence", "02_attention", "03_positions", "04_transformer", "05_data", "06_tokenization")
+LABS = (
+    "01_recurrence",
+    "02_attention",
+    "03_positions",
+    "04_transformer",
+    "05_data",
+    "06_tokenization",
+    "07_pretraining",
+)
 
 
 @pytest.fixture(scope="module")

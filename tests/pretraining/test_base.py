@@ -12,6 +12,7 @@ from lablib.architecture.decoder import Decoder
 from lablib.corpus.world import World
 from lablib.pretraining import base
 from lablib.pretraining.flops import whole_run
+from lablib.pretraining.sampling import Sampling
 from lablib.tokens import course_tokenizer
 
 SMALL = ["--model", "D=16", "H=1", "L=1", "hidden=16", "context=64"]
@@ -88,7 +89,7 @@ def test_a_right_story_is_one_that_the_world_could_have_written(monkeypatch):
     found = Found()
     found.rows, found.ended = rows, ended
     monkeypatch.setattr(base, "generate", lambda *_, **__: found)
-    seen = base.written(None, tokenizer, prompts, None)
+    seen = base.written(None, tokenizer, prompts, Sampling())
     assert (seen["n"], seen["right"]) == (6, 4)  # one has a fault, one has no end
     low, high = seen["interval_95"]
     assert low < 4 / 6 < high

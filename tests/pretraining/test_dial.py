@@ -1,5 +1,6 @@
 """The dial: what is asked is given, and more is never less."""
 
+import json
 import math
 from itertools import pairwise
 
@@ -7,8 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lablib import paths
 from lablib.architecture.decoder import Decoder
 from lablib.architecture.encoder_decoder import count
+from lablib.pretraining import dial
 from lablib.pretraining.command import with_settings
 from lablib.pretraining.dial import MOST, model_of, plan
 
@@ -61,7 +64,7 @@ def test_large_models_have_about_the_depth_of_known_ones(parameters, V, L, K):
 
 
 def test_the_rules_by_hand():
-    found = plan(3.1e6, V=2048, context=256)
+    found = plan(3.1e7, V=2048, context=256)
     N = found.model.parameters
     C = 6 * N * 20 * N
     assert found.recipe.lr == pytest.approx(0.3118 * C**-0.1250, rel=1e-6)
@@ -70,10 +73,23 @@ def test_the_rules_by_hand():
     assert found.tokens == found.recipe.steps * found.recipe.batch * 256
     assert 20 * N <= found.tokens < 20 * N + found.recipe.batch * 256
     assert found.flops == 6 * N * found.tokens
-    few = plan(3.1e6, V=2048, tokens_per_parameter=1, optimiser="muon", dtype="bfloat16", multiple=16)
+    few = plan(3.1e7, V=2048, tokens_per_parameter=10, optimiser="muon", dtype="bfloat16", multiple=16)
     assert few.recipe.batch % 16 == 0
     assert few.recipe.lr > found.recipe.lr
     assert (few.recipe.optimiser, few.recipe.dtype) == ("muon", "bfloat16")
+
+
+def test_a_small_run_has_the_rate_that_was_the_best_of_those_tried():
+    runs = json.loads(paths.data_path("experiments/learning_rate.json").read_text(encoding="utf-8"))["runs"]
+    above: dict[float, list[float]] = {}
+    for run in runs:
+        if run["label"].startswith("adamw"):
+            above.setdefault(run["recipe"]["lr"], []).append(run["loss"])
+    best = min(above, key=lambda lr: sum(above[lr]))
+    tried = runs[0]
+    found = plan(tried["parameters"], V=4096, tokens_per_parameter=tried["tokens"] / tried["parameters"])
+    assert found.recipe.lr == best == dial.LARGEST_LR
+    assert 0.3118 * tried["flops"] ** -0.1250 > 2.5 * best
 
 
 @pytest.mark.parametrize("asked", [0, 227_611, 2 * MOST, math.nan])

@@ -7,6 +7,7 @@ from dataclasses import asdict, replace
 import pytest
 import torch
 
+from lablib import paths
 from lablib.architecture.gpt2 import GPT2
 from lablib.corpus.world import World
 from lablib.pretraining import experiments
@@ -63,7 +64,7 @@ def test_the_scaling_runs_span_sizes_and_tokens():
     matrices = {run.model.parameters - run.model.V * run.model.D for run in RUNS["scaling"]}
     assert len(matrices) >= 5
     assert max(matrices) / min(matrices) > 20
-    assert len({run.tokens for run in RUNS["scaling"]}) >= 2
+    assert len({run.tokens for run in RUNS["scaling"]}) >= 3, "with two lengths E and B/D^β cannot be told apart"
 
 
 # ---------------------------------------------------------------- how a run is made
@@ -125,11 +126,36 @@ def test_the_command_writes_what_it_ran(monkeypatch, tmp_path, capsys):
     monkeypatch.setitem(
         EXPERIMENTS, "blocks", lambda: iter([Run(f"run {i}", i, TINY, replace(SHORT, seed=i)) for i in (0, 1)])
     )
-    assert experiments.main(["blocks", "--out", str(tmp_path / "blocks.json")]) == 0
-    record = json.loads((tmp_path / "blocks.json").read_text())
-    assert [row["label"] for row in record["runs"]] == ["run 0", "run 1"]
+    assert experiments.main(["blocks", "--folder", str(tmp_path / "records")]) == 0
+    record = json.loads((tmp_path / "records" / "blocks.json").read_text())
+    assert [(row["label"], row["seed"]) for row in record["runs"]] == [("run 0", 0), ("run 1", 1)]
     assert record["experiment"] == "blocks"
     assert "torch" in record["hardware"]
     assert "blocks" in record["command"]
-    assert experiments.main(["blocks", "--out", str(tmp_path / "none.json"), "--only", "nothing"]) == 2
+    assert experiments.main(["blocks", "--folder", str(tmp_path / "none"), "--only", "nothing"]) == 2
     assert "no run is left" in capsys.readouterr().err
+
+
+def test_a_run_that_two_experiments_have_in_common_is_made_once(monkeypatch, tmp_path, capsys):
+    other = replace(SHORT, lr=1e-2)
+    for name, labels in (("blocks", ("here", "alone")), ("scaling", ("there",))):
+        runs = [Run(label, 0, TINY, other if label == "alone" else SHORT) for label in labels]
+        monkeypatch.setitem(EXPERIMENTS, name, lambda runs=runs: iter(runs))
+    assert experiments.main(["blocks", "scaling", "--folder", str(tmp_path)]) == 0
+    assert "2/2" in capsys.readouterr().out
+    blocks, scaling = (json.loads((tmp_path / f"{name}.json").read_text())["runs"] for name in ("blocks", "scaling"))
+    assert [row["label"] for row in blocks] == ["here", "alone"]
+    assert scaling == [{**blocks[0], "label": "there"}]
+    assert blocks[1]["loss"] != blocks[0]["loss"]
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_the_carried_record_is_of_the_runs_that_stand_here(name):
+    record = json.loads(paths.data_path(f"experiments/{name}.json").read_text(encoding="utf-8"))
+    assert [(row["label"], row["seed"]) for row in record["runs"]] == [(run.label, run.seed) for run in RUNS[name]]
+    for row, run in zip(record["runs"], RUNS[name], strict=True):
+        assert row["recipe"] == asdict(run.recipe)
+        assert row["model"] == asdict(run.model)
+        assert row["with"] == list(run.with_)
+        assert row["loss"] is None or row["loss"] > row["floor"] - 5 * row["excess_error"]
+    assert len({row["floor"] for row in record["runs"] if row["model"]["context"] == 128}) <= 1

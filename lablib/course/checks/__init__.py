@@ -13,6 +13,7 @@ MODULES = {
     "04": "transformer",
     "05": "data",
     "06": "tokenization",
+    "07": "pretraining",
 }
 
 

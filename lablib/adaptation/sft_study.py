@@ -1,0 +1,201 @@
+"""The runs behind lab 09's figures that take longer than a lab: which data, how much of it, how fast, and what it costs.
+
+    python -m lablib.adaptation.sft_study quality quantity forgetting types --folder data/experiments
+
+Each run tunes the carried base model and is judged as `lab train sft` is: gold scores of greedy answers to prompts of held-out
+combinations, and the loss on the world's documents, which tells what was forgotten. The runs of an experiment differ in nothing but what
+their labels say. A run that stands in the file already, with the same settings, is not made again, so a study can be broken off.
+
+Left out: a sweep for the carried model's own settings.
+"""
+
+import argparse
+import copy
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from itertools import islice
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from lablib.adaptation import adherence as adh
+from lablib.adaptation.chat import PAD
+from lablib.adaptation.sft import RECIPE, FromSet, loss_of, prepared
+from lablib.adaptation.sft_command import as_dict
+from lablib.adaptation.sft_data import NOISY, SINGLE, Mixture, fixed_set, without
+from lablib.checkpoints import Carried, load
+from lablib.corpus.world import World
+from lablib.pretraining.atomic import new_file
+from lablib.pretraining.distributed import local_device
+from lablib.pretraining.divergence import Diverged
+from lablib.pretraining.experiments import hardware
+from lablib.pretraining.recipe import Recipe
+from lablib.pretraining.training import train
+from lablib.pretraining.world_loss import gap
+
+PROMPTS, DOCUMENTS = 500, 500  # that a run is judged on
+SEEDS = (0, 1, 2)
+STEPS = 300
+LIKE_SFT = replace(RECIPE, steps=STEPS, batch=32)
+# types of instruction that are kept from the runs of `types`: a fact, a task, a harmful request with its look-alike, a text
+KEPT_OUT = ("habitat", "sum", "harm.fire", "similar.fire", "letter")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of a study.
+
+    Attributes:
+        label: what sets it apart from the others; seed: of the set and of its order.
+        size: conversations in the set. mixture: how they are drawn.
+        filtered: keep only those without a fault, as a perfect filter would. kept_out: types that the set is drawn without.
+        recipe: how the model is tuned; recipe.batch conversations a step.
+    """
+
+    label: str
+    seed: int
+    size: int
+    mixture: Mixture = SINGLE
+    filtered: bool = False
+    kept_out: tuple[str, ...] = ()
+    recipe: Recipe = LIKE_SFT
+
+
+def quality() -> Iterator[Run]:
+    """Is a small good set worth more than a large noisy one? All at the same number of steps."""
+    for seed in SEEDS:
+        yield Run("300 good", seed, 300)
+        yield Run("3,000 noisy", seed, 3000, NOISY)
+        yield Run("3,000 noisy, the faulty ones taken out", seed, 3000, NOISY, filtered=True)
+        yield Run("3,000 good", seed, 3000)
+
+
+def quantity() -> Iterator[Run]:
+    """How many good conversations does it take? All at the same number of steps."""
+    for seed in SEEDS:
+        for size in (30, 100, 300, 1000, 3000, 10_000):
+            yield Run(f"{size:,} good", seed, size)
+
+
+def forgetting() -> Iterator[Run]:
+    """What do rate and epochs do to what the model knew? 1,000 good conversations."""
+    for seed in SEEDS:
+        for epochs in (1, 3, 10):
+            for lr in (1e-4, 3e-4, 1e-3, 3e-3, 1e-2):
+                recipe = replace(LIKE_SFT, lr=lr, steps=max(1, round(1000 * epochs / LIKE_SFT.batch)))
+                yield Run(f"lr={lr:g} epochs={epochs}", seed, 1000, recipe=recipe)
+
+
+def held_out_types() -> Iterator[Run]:
+    """Does a model answer types of instruction that it was never tuned on?"""
+    for seed in SEEDS:
+        yield Run("all types", seed, 3000)
+        yield Run(f"without {', '.join(KEPT_OUT)}", seed, 3000, kept_out=KEPT_OUT)
+
+
+STUDIES: dict[str, Callable[[], Iterator[Run]]] = {
+    "quality": quality,
+    "quantity": quantity,
+    "forgetting": forgetting,
+    "types": held_out_types,
+}
+
+
+def perform(run: Run, base: Carried) -> dict[str, Any]:
+    """Tune and judge: what a run adds to its settings. A run that diverges is judged with its last weights that had a finite loss."""
+    tokenizer, T = base.tokenizer, run.recipe.context
+    only = without(*run.kept_out) if run.kept_out else None
+    talks = [one for one in fixed_set(run.size, run.mixture, run.seed, only) if not (run.filtered and one.faults)]
+    encoded = prepared(talks, tokenizer, T)
+    data = FromSet(encoded, min(run.recipe.batch, len(encoded)), T, tokenizer.special[PAD], run.seed)
+    documents = list(islice(World().documents(Random("what is forgotten")), DOCUMENTS))
+    curve: list[float] = []
+    begin, diverged = time.perf_counter(), ""
+    model = copy.deepcopy(base.model).to(local_device())
+    try:
+        for step in train(model, data, replace(run.recipe, seed=run.seed), loss=loss_of(tokenizer)):
+            curve.append(round(step.loss, 4))
+    except Diverged as error:
+        diverged = str(error).split(";")[0]
+    seconds = time.perf_counter() - begin
+    model.eval()
+    answers = adh.scored(model, tokenizer, adh.prompts(PROMPTS, "a study is judged on"))
+    left_out = adh.scored(model, tokenizer, adh.prompts(PROMPTS, "types that are kept out", only=KEPT_OUT))
+    found = gap(model, documents, tokenizer, model.config.context)
+    return {
+        "conversations": len(encoded),
+        "with_a_fault": sum(bool(one.faults) for one in talks),
+        "seconds": round(seconds, 1),
+        "diverged": diverged,
+        "adherence": as_dict(adh.adherence(answers)),
+        "by_kind": {kind: as_dict(one) for kind, one in adh.by_kind(answers).items()},
+        "on_kept_out_types": {type_: as_dict(one) for type_, one in adh.by_type(left_out).items()},
+        "world_loss": round(found.loss, 5),
+        "floor": round(found.floor, 5),
+        "above_floor": round(found.share, 5),
+        "curve": curve[:: max(1, len(curve) // 40)],
+    }
+
+
+def settings_of(run: Run, base: Carried) -> dict[str, Any]:
+    """What decides how a run goes and how it is judged, as the file has it."""
+    about = {"prompts": PROMPTS, "documents": DOCUMENTS, "base": base.record.get("command")}
+    return json.loads(json.dumps({**asdict(run), **about}))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command; 0 when the records were written."""
+    parser = argparse.ArgumentParser(prog="python -m lablib.adaptation.sft_study", description="Studies of tuning.")
+    parser.add_argument("studies", nargs="+", choices=STUDIES, metavar="STUDY", help=", ".join(STUDIES))
+    parser.add_argument("--folder", type=Path, required=True, help="where the records go, sft_STUDY.json each")
+    parser.add_argument("--only", help="runs whose label contains this")
+    given = parser.parse_args(arguments)
+    base = load("base")
+    for name in given.studies:
+        runs = [run for run in STUDIES[name]() if given.only is None or given.only in run.label]
+        if not runs:
+            print(f"--only {given.only!r}: no run of {name} is left to make", file=sys.stderr)
+            return 2
+        path: Path = given.folder / f"sft_{name}.json"
+        rows = study(runs, base, path)
+        if given.only is None:  # else the file keeps the other runs, too
+            write(path, name, rows)
+    return 0
+
+
+def study(runs: Sequence[Run], base: Carried, path: Path) -> list[dict[str, Any]]:
+    """The rows of all runs, those in the file taken from there; the file is written anew after each run that is made."""
+    made = json.loads(path.read_text(encoding="utf-8"))["runs"] if path.exists() else []
+    rows: list[dict[str, Any]] = []
+    for number, run in enumerate(runs, 1):
+        settings = settings_of(run, base)
+        row = next((row for row in made if {name: row.get(name) for name in settings} == settings), None)
+        if row is None:
+            row = {**settings, **perform(run, base)}
+            made.append(row)
+            write(path, path.stem.removeprefix("sft_"), made)
+            helpful, forgot = row["adherence"]["helpful"][0], row["above_floor"]
+            said = f"helpful {helpful:.3f}, {forgot:.3f} above the floor"
+            print(f"{number}/{len(runs)}  {run.label} seed {run.seed}: {said}", flush=True)
+        rows.append(row)
+    return rows
+
+
+def write(path: Path, study: str, rows: Sequence[dict[str, Any]]) -> None:
+    """The record of a study: one run a line."""
+    record = {
+        "experiment": f"sft_{study}",
+        "command": f"python -m lablib.adaptation.sft_study {study} --folder data/experiments",
+        "hardware": hardware(),
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with new_file(path) as file:
+        head = json.dumps({**record, "runs": []}, indent=1)[: -len("[]\n}")]
+        file.write((head + "[\n" + ",\n".join(json.dumps(row) for row in rows) + "\n]}\n").encode())
+
+
+if __name__ == "__main__":
+    sys.exit(main())
