@@ -587,6 +587,8 @@ class OwnNorm(layers.RMSNorm):
 
 
 parts = replace(FAST, **(yours | ({"norm": OwnNorm} if "norm" in yours else {})))
+
+# %% tags=["varies"]
 for part in pieces:
     print(f"{part:<14}{'YOURS' if part in yours else 'the course’s, in its quick version'}")
 

@@ -452,8 +452,9 @@ def _move_slider(browser: Browser, report: Report, name: str) -> None:
     before = browser.script(look, handles[0])
     browser.script("arguments[0].scrollIntoView({block: 'center'})", handles[0])
     browser.screenshot(f"{name}-slider-before")
+    at_its_end = handles[0].get_attribute("aria-valuenow") == handles[0].get_attribute("aria-valuemax")
     for _ in range(6):
-        handles[0].send_keys(Keys.ARROW_RIGHT)
+        handles[0].send_keys(Keys.ARROW_LEFT if at_its_end else Keys.ARROW_RIGHT)
     with contextlib.suppress(AssertionError):
         wait_for(lambda: browser.script(look, handles[0]) != before, 10, lambda: "")
         report.slider_changed_picture = True
