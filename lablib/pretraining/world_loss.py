@@ -46,7 +46,7 @@ class Gap:
         return self.excess / self.floor if self.floor else math.inf
 
 
-def gap(model: CausalModel, documents: Sequence[WorldDocument], tokenizer: Tokenizer, T: int = 256, B: int = 64) -> Gap:
+def gap(model: CausalModel, documents: Sequence[WorldDocument], tokenizer: Tokenizer, T: int = 256, B: int = 16) -> Gap:
     """The model's loss on documents of the world and the floor under it.
 
     Args:
@@ -75,7 +75,7 @@ def gap(model: CausalModel, documents: Sequence[WorldDocument], tokenizer: Token
 
 
 def by_kind(
-    model: CausalModel, documents: Sequence[WorldDocument], tokenizer: Tokenizer, T: int = 256, B: int = 64
+    model: CausalModel, documents: Sequence[WorldDocument], tokenizer: Tokenizer, T: int = 256, B: int = 16
 ) -> dict[str, Gap]:
     """`gap` for each kind of document, kinds in alphabetical order; kinds with fewer than two documents are left out."""
     kinds = sorted({document.kind for document in documents})
