@@ -594,7 +594,7 @@ for part in pieces:
 
 # %% [markdown]
 # A minute is short, so it reads one kind of text only: stories. (`base`, the course's own model, has read all six
-# kinds, for an hour.) The yardsticks are made anew for them: the floor of stories that it will never see, and the
+# kinds, for an hour.) The yardsticks are made anew for them: the floor of stories that were drawn apart, and the
 # n-gram that has counted all that it reads.
 
 
@@ -1536,6 +1536,7 @@ for number, (name, values) in enumerate(seconds.items()):
     ax.plot(lengths, [1e3 * s for s in values], "o-", color=COLOURS[number], label=name)
 ax.set(xlabel="tokens before the new one", ylabel="ms for one token", xscale="log", yscale="log")
 ax.set_xticks(lengths, [str(S) for S in lengths])
+ax.set_yticks([1, 2, 5, 10, 20, 50, 100], ["1", "2", "5", "10", "20", "50", "100"])
 ax.minorticks_off()
 ax.legend(frameon=False)
 Picture(

@@ -28,10 +28,9 @@ from lablib.adaptation.sft_command import as_dict
 from lablib.adaptation.sft_data import NOISY, SINGLE, Mixture, fixed_set, without
 from lablib.checkpoints import Carried, load
 from lablib.corpus.world import World
-from lablib.pretraining.atomic import new_file
 from lablib.pretraining.distributed import local_device
 from lablib.pretraining.divergence import Diverged
-from lablib.pretraining.experiments import hardware
+from lablib.pretraining.experiments import write
 from lablib.pretraining.recipe import Recipe
 from lablib.pretraining.training import train
 from lablib.pretraining.world_loss import gap
@@ -162,7 +161,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         path: Path = given.folder / f"sft_{name}.json"
         rows = study(runs, base, path)
         if given.only is None:  # else the file keeps the other runs, too
-            write(path, name, rows)
+            keep(path, rows)
     return 0
 
 
@@ -176,7 +175,7 @@ def study(runs: Sequence[Run], base: Carried, path: Path) -> list[dict[str, Any]
         if row is None:
             row = {**settings, **perform(run, base)}
             made.append(row)
-            write(path, path.stem.removeprefix("sft_"), made)
+            keep(path, made)
             helpful, forgot = row["adherence"]["helpful"][0], row["above_floor"]
             said = f"helpful {helpful:.3f}, {forgot:.3f} above the floor"
             print(f"{number}/{len(runs)}  {run.label} seed {run.seed}: {said}", flush=True)
@@ -184,17 +183,10 @@ def study(runs: Sequence[Run], base: Carried, path: Path) -> list[dict[str, Any]
     return rows
 
 
-def write(path: Path, study: str, rows: Sequence[dict[str, Any]]) -> None:
-    """The record of a study: one run a line."""
-    record = {
-        "experiment": f"sft_{study}",
-        "command": f"python -m lablib.adaptation.sft_study {study} --folder data/experiments",
-        "hardware": hardware(),
-    }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with new_file(path) as file:
-        head = json.dumps({**record, "runs": []}, indent=1)[: -len("[]\n}")]
-        file.write((head + "[\n" + ",\n".join(json.dumps(row) for row in rows) + "\n]}\n").encode())
+def keep(path: Path, rows: Sequence[dict[str, Any]]) -> None:
+    """The record of a study, sft_STUDY.json."""
+    command = f"python -m lablib.adaptation.sft_study {path.stem.removeprefix('sft_')} --folder data/experiments"
+    write(path.parent, path.stem, command, rows)
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from lablib.pretraining.flops import whole_run
 from lablib.pretraining.recipe import Recipe
 
 SMALL = 7  # layers of the deepest model whose sizes need not suit a GPU
-LARGEST_LR = 3e-3
+LARGEST_LR = 3e-3  # of AdamW, at its peak
 MOST = 1e12  # parameters; beyond it nobody has measured the rules
 
 

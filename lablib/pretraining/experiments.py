@@ -2,9 +2,12 @@
 
     python -m lablib.pretraining.experiments learning_rate blocks ingredients scaling --folder data/experiments --processes 2
 
-Each run trains a fresh model on documents of the world and is judged on others, never seen in training, beside their exact floor
-(`world_loss.gap`). Nothing else differs between the runs of an experiment than what their labels say. The file can be made again on
-any machine: it holds every setting and seed. Numbers then differ in the last digits, and by more where a run is at the edge of diverging.
+Each run trains a fresh model on documents of the world and is judged on others, drawn apart, beside their exact floor
+(`world_loss.gap`). A short text may be drawn twice: of the judged documents about one in sixteen stands among 4 million tokens, too. They
+are not thrown out, for then the floor would be that of another distribution.
+
+Nothing else differs between the runs of an experiment than what their labels say. The file can be made again on any machine: it holds every
+setting and seed. Numbers then differ in the last digits, and by more where a run is at the edge of diverging.
 
 Left out: choosing settings for the carried model (`base` says what it takes and why).
 """
@@ -130,7 +133,8 @@ def ingredients() -> Iterator[Run]:
 def scaling() -> Iterator[Run]:
     """Six sizes, three lengths of training: the loss as a function of parameters and tokens. Two lengths could not tell E from B/D^β.
 
-    All else is as in the carried model (`base`), so that the law may be asked what that model should reach.
+    Recipe and first weights are those of the carried model (`base`) but for a longer warm-up, so that the law may be asked what that model
+    should reach.
     """
     shapes = ((32, 2, 2), (48, 2, 3), (64, 4, 4), (96, 4, 4), (128, 4, 5), (192, 6, 6))  # D, H, L
     for steps in (976, 305, 98):  # 4, 1.2 and 0.4 million tokens
@@ -167,7 +171,7 @@ def world_shard(path: Path, tokens: int, seed: int = 0) -> Shard:
 
 
 def judged_on(n: int = HELD_OUT) -> list[WorldDocument]:
-    """Documents that no run is trained on: drawn with another seed from the training split, whose floor is exact."""
+    """Documents drawn apart from all that runs are trained on, from the same distribution, whose floor is exact."""
     return list(islice(World().documents(Random("held out")), n))
 
 
@@ -288,21 +292,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"{len(made)}/{len(runs)}  {row['label']} seed {row['seed']}: loss {row['loss']}", flush=True)
     rows = {same_run(run): made[run.label, run.seed] for run in runs}
     for name, of in wanted.items():
-        write(given.folder / f"{name}.json", name, [{**rows[same_run(run)], "label": run.label} for run in of])
+        made_by = f"python -m lablib.pretraining.experiments {name} --folder data/experiments"
+        write(given.folder, name, made_by, [{**rows[same_run(run)], "label": run.label} for run in of])
     return 0
 
 
-def write(path: Path, experiment: str, rows: Sequence[dict[str, Any]]) -> None:
-    """The record of an experiment."""
-    record = {
-        "experiment": experiment,
-        "command": f"python -m lablib.pretraining.experiments {experiment} --folder data/experiments",
-        "hardware": hardware(),
-        "runs": rows,
-    }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with new_file(path) as file:
-        head = json.dumps({**record, "runs": []}, indent=1)[: -len("[]\n}")]
+def write(folder: Path, experiment: str, command: str, rows: Sequence[dict[str, Any]]) -> None:
+    """The record of an experiment, folder/EXPERIMENT.json: one run a line.
+
+    Args: command: what makes it again.
+    """
+    record = {"experiment": experiment, "command": command, "hardware": hardware(), "runs": []}
+    folder.mkdir(parents=True, exist_ok=True)
+    with new_file(folder / f"{experiment}.json") as file:
+        head = json.dumps(record, indent=1)[: -len("[]\n}")]
         file.write((head + "[\n" + ",\n".join(json.dumps(row) for row in rows) + "\n]}\n").encode())
 
 

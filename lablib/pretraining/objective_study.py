@@ -31,6 +31,7 @@ from lablib.architecture.generation import generate
 from lablib.corpus.world import World, WorldDocument
 from lablib.pretraining import infilling, probing, unmasking
 from lablib.pretraining.atomic import new_file
+from lablib.pretraining.distributed import local_device
 from lablib.pretraining.document_rows import DocumentRows, objective_batches
 from lablib.pretraining.experiments import hardware
 from lablib.pretraining.loss import Loss, quick_token_nats
@@ -169,7 +170,7 @@ class Comparison:
         """Train one of the models; gives its steps."""
         run, start = self.runs[name], time.perf_counter()
         recipe = replace(self.recipe, steps=run.steps, seed=self.seed)
-        for step in train(run.model, self.batches[name], recipe, loss=self.plans[name].loss):
+        for step in train(run.model.to(local_device()), self.batches[name], recipe, loss=self.plans[name].loss):
             run.losses.append(step.loss)
             run.told, run.seconds = step.tokens, time.perf_counter() - start
             yield step
