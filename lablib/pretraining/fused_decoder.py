@@ -4,7 +4,9 @@ When one token a row passes through a small model, arithmetic is a part of the t
 that is copied, and work whose result nobody uses. What is done about it, each once, when the writing begins:
 
 - queries, keys and values come from one matrix, gate and up of SwiGLU from another: three operations become one;
-- matrices lie transposed, (in, out), which is quicker for few rows;
+- matrices lie transposed, (in, out), which is quicker for few rows; the weights of the norms before them are multiplied in;
+- columns that rotary positions turn together lie side by side, so that one product of complex numbers turns them all (queries and keys
+  are reordered alike, so their scores stay), and all angles are worked out once;
 - the cache is taken once, and what is padding is noted once for all steps, in the form that attention adds to its scores;
 - the prompts' padding passes through no matrix: real tokens are *packed*, one behind the other, and only attention sees rows;
 - behind the last layer's keys and values, only the last column goes on.
@@ -16,17 +18,29 @@ Left out: `torch.compile`, which needs a compiler on the learner's machine; spec
 """
 
 from collections.abc import Callable, Sequence
+from typing import cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
-from lablib.architecture.attention import causal_mask, merge_heads, split_heads
-from lablib.architecture.decoder import Angles, Block, CausalModel, SelfAttention, positions_of, who_looks
+from lablib.architecture.attention import causal_mask, merge_heads
+from lablib.architecture.decoder import (
+    Angles,
+    Block,
+    CausalModel,
+    Decoder,
+    SelfAttention,
+    Sizes,
+    positions_of,
+    who_looks,
+)
+from lablib.architecture.fast_parts import fast_rope
 from lablib.architecture.layers import SwiGLU
+from lablib.architecture.positions import apply_rope, rotary_angles
+from lablib.pretraining.fused_matrices import Matrix, matrix, plain_norm, side_by_side, turn, without_weight
 
 Attend = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor, int, Tensor | None], Tensor]  # see `attend_cached`
-Matrix = Callable[[Tensor], Tensor]
 
 
 def attend_cached(
@@ -64,8 +78,8 @@ def attend_one(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> T
     B, H, _, K = q.shape
     scores = q.reshape(B, k.shape[1], -1, K) * K**-0.5 @ k.mT  # (B, kv_heads, H/kv_heads, S)
     if mask is not None:  # (..., 1, S): the same for all heads
-        scores = scores.masked_fill(~mask, -torch.inf) if mask.dtype == torch.bool else scores.add_(mask)
-    return (scores.softmax(dim=-1) @ v).reshape(B, H, 1, K)
+        scores = scores.masked_fill_(~mask, -torch.inf) if mask.dtype == torch.bool else scores.add_(mask)
+    return (scores.softmax(dim=-1) @ v).view(B, H, 1, K)
 
 
 def attend_by(attention: SelfAttention) -> Attend:
@@ -84,45 +98,45 @@ def attend_by(attention: SelfAttention) -> Attend:
     return attend
 
 
-def matrix(*linears: nn.Linear) -> Matrix:
-    """Several linear layers that read the same x as one product: x (N, in) -> (N, sum of their out), the results side by side."""
-    weight = torch.cat([linear.weight for linear in linears]).t().contiguous()  # (in, sum of out)
-    if linears[0].bias is None:
-        return lambda x: x @ weight
-    bias = torch.cat([linear.bias for linear in linears])
-    return lambda x: torch.addmm(bias, x, weight)
-
-
 class FusedLayer:
-    """One block. Norms, rotation and a feed-forward network that is no SwiGLU are the model's own modules."""
+    """One block. A norm, a rotation or a feed-forward network that is none of the course's own stays the model's module.
 
-    def __init__(self, block: Block, attend: Attend) -> None:
-        attention, network = block.attention, block.feed_forward
-        self.block, self.H, self.kv_heads, self.rope = block, attention.H, attention.kv_heads, attention.parts.rope
+    turned: the angles come as complex numbers, see `turn`.
+    """
+
+    def __init__(self, block: Block, sizes: Sizes, like: Tensor, attend: Attend, turned: bool) -> None:
+        attention, network, D = block.attention, block.feed_forward, sizes.D
+        self.H, self.kv_heads, self.rope = attention.H, attention.kv_heads, attention.parts.rope
         self.attend = attend if attention.parts.attention is None else attend_by(attention)
-        self.qkv, self.out = matrix(attention.q_proj, attention.k_proj, attention.v_proj), matrix(attention.out_proj)
-        self.feed_forward: Matrix = network
+        order = None
+        if turned:
+            order = side_by_side(sizes.K, self.H + self.kv_heads, self.kv_heads * sizes.K, like.device)
+        three = (attention.q_proj, attention.k_proj, attention.v_proj)
+        self.norm_1, self.norm_2 = without_weight(block.norm_1), cast(Matrix, block.norm_2)
+        self.qkv = matrix(*three, width=D, like=like, norm=block.norm_1, order=order)
+        self.out, self.feed_forward = matrix(attention.out_proj, width=D, like=like), cast(Matrix, network)
         if type(network) is SwiGLU:
-            self.gate_up, self.down = matrix(network.gate, network.up), matrix(network.down)
-            self.feed_forward = self.swiglu
+            self.norm_2, self.feed_forward = without_weight(block.norm_2), self.swiglu
+            self.gate_up = matrix(network.gate, network.up, width=D, like=like, norm=block.norm_2)
+            self.down = matrix(network.down, width=sizes.hidden, like=like)
 
     def swiglu(self, x: Tensor) -> Tensor:
         """x (N, D) -> (N, D)."""
         gate, up = self.gate_up(x).chunk(2, dim=-1)  # (N, D) -> 2 × (N, F)
-        return self.down(F.silu(gate) * up)
+        return self.down(F.silu(gate).mul_(up))
 
     def __call__(
-        self, x: Tensor, rows: "Rows", angles: Angles | None, keys: Tensor, values: Tensor, last: bool = False
+        self, x: Tensor, rows: "Rows", angles: Angles | Tensor | None, keys: Tensor, values: Tensor, last: bool = False
     ) -> Tensor:
         """x (N, D) -> (N, D), or (B, D), the last column alone; keys, values: this layer's (B, kv_heads, max_T, K)."""
-        qkv = self.qkv(self.block.norm_1(x))[:, None]  # (N, D) -> (N, 1, (H + 2·kv_heads)·K): N rows of one token each
-        qk, v = split_heads(qkv, self.H + 2 * self.kv_heads).split((self.H + self.kv_heads, self.kv_heads), dim=1)
-        if angles is not None:
-            qk = self.rope(qk, *angles)  # (N, H + kv_heads, 1, K): queries and keys turn together
+        qkv = self.qkv(self.norm_1(x)).view(len(x), self.H + 2 * self.kv_heads, 1, -1)  # (N, D) -> (N, heads, 1, K)
+        qk, v = qkv.split((self.H + self.kv_heads, self.kv_heads), dim=1)
+        if angles is not None:  # queries and keys turn together
+            qk = turn(qk, angles) if isinstance(angles, Tensor) else self.rope(qk, *angles)
         q, k = rows.unpack(qk).split((self.H, self.kv_heads), dim=1)  # (B, H, T, K), (B, kv_heads, T, K)
         found = merge_heads(self.attend(q, k, rows.unpack(v), keys, values, rows.start, rows.mask))  # (B, T, D)
         x = rows.last(x) + self.out(found[:, -1]) if last else x + self.out(rows.pack(found))
-        return x + self.feed_forward(self.block.norm_2(x))
+        return x + self.feed_forward(self.norm_2(x))
 
 
 class Rows:
@@ -156,6 +170,21 @@ class Rows:
         return x.unflatten(0, (self.B, self.T))[:, -1]
 
 
+def blocks(model: CausalModel) -> list[Block]:
+    """The model's layers."""
+    return list(model.layers)  # type: ignore[arg-type]
+
+
+def circle_of(model: CausalModel, T: int) -> Tensor | None:
+    """e^(i·angle) of the first T positions (T, K/2), complex; None where positions are not told by the course's own rotation."""
+    if type(model) is not Decoder or model.embedding.weight.dtype != torch.float32:
+        return None
+    if any(block.attention.parts.rope not in (fast_rope, apply_rope) for block in blocks(model)):
+        return None
+    angles = rotary_angles(torch.arange(T, device=model.embedding.weight.device), model.sizes.K, model.config.rope_base)
+    return torch.polar(torch.ones_like(angles), angles)
+
+
 class FusedDecoder:
     """A model and its cache for B rows of up to max_T tokens, read piece by piece. Use it with gradients off.
 
@@ -169,9 +198,12 @@ class FusedDecoder:
 
     def __init__(self, model: CausalModel, B: int, max_T: int, attend: Attend = attend_cached) -> None:
         self.model, self.cache = model, model.new_cache(B, max_T)
-        self.layers = [FusedLayer(layer, attend) for layer in model.layers]  # type: ignore[arg-type]
         table = model.embedding.weight if model.head is None else model.head.weight
-        self.head = table.t().contiguous()  # (D, V)
+        self.circle = circle_of(model, max_T)
+        turned = self.circle is not None
+        self.layers = [FusedLayer(block, model.sizes, table, attend, turned) for block in blocks(model)]
+        scale: Tensor | float = cast(Tensor, model.norm.weight)[:, None] if plain_norm(model.norm) else 1.0
+        self.norm, self.head = without_weight(model.norm), (table.t() * scale).contiguous()  # (D, V)
         self.mask: Tensor | None = None  # float (B, 1, 1, max_T), −inf at padding; None where there is none
         self.positions = torch.zeros(B, 1, dtype=torch.long, device=table.device)  # of the next token of each row
 
@@ -190,9 +222,9 @@ class FusedDecoder:
             positions = self.positions + torch.arange(T, device=ids.device)
             mask = self.mask_of(T, start + T)
         rows = Rows(B, T, start, mask, real)
-        ids, positions_1 = rows.pack(ids)[:, None], rows.pack(positions)[:, None]  # (B, T) -> (N, 1)
-        x, angles = self.model.place(self.model.embedding(ids), positions_1)  # (N, 1, D), angles (N, 1, 1, K/2)
-        x = x[:, 0]  # (N, D)
+        x, angles = self.place(
+            self.model.embedding(rows.pack(ids)), rows.pack(positions)
+        )  # (N, D), angles (N, 1, 1, K/2)
         memory = zip(cache.keys.unbind(), cache.values.unbind(), strict=True)  # L × (B, kv_heads, max_T, K)
         for layer, (keys, values) in zip(self.layers, memory, strict=True):
             x = layer(x, rows, angles, keys, values, last=layer is self.layers[-1])
@@ -201,7 +233,14 @@ class FusedDecoder:
         if real is not None:
             padding = torch.zeros(cache.real.shape, dtype=x.dtype, device=ids.device)
             self.mask = padding.masked_fill_(~cache.real, -torch.inf)[:, None, None]  # (B, 1, 1, max_T)
-        return self.model.norm(x) @ self.head  # (B, D) -> (B, V)
+        return self.norm(x) @ self.head  # (B, D) -> (B, V)
+
+    def place(self, x: Tensor, positions: Tensor) -> tuple[Tensor, Angles | Tensor | None]:
+        """`CausalModel.place` for N rows of one token each: embeddings (N, D), positions (N,)."""
+        if self.circle is not None:
+            return x, self.circle[positions][:, None, None]  # (N, 1, 1, K/2)
+        x, angles = self.model.place(x[:, None], positions[:, None])
+        return x[:, 0], angles
 
     def mask_of(self, T: int, S: int) -> Tensor | None:
         """What T later tokens must not look at, to add to the scores: float (B, 1, T, S), or None for `attend` to decide."""

@@ -162,10 +162,13 @@ def choose(logits: Tensor, sampling: Sampling | None, chance: Tensor | None) -> 
     >>> choose(torch.tensor([[0.25, 0.75]]).log(), Sampling(top_k=1), torch.tensor([0.5]))  # log 0.75, and certain to be drawn
     (tensor([1]), tensor([-0.2877]), tensor([0.]))
     """
-    total = log_total(logits)
     if sampling is None or chance is None:
-        best, ids = logits.max(dim=-1)  # (b,), (b,); quicker than argmax
-        return ids, best - total, torch.zeros_like(total)
+        ids = logits.max(dim=-1).indices  # (b,); quicker than argmax
+        log_probs = logits.log_softmax(dim=-1).amax(dim=-1)  # (b,), quicker than a log-sum and a difference
+        if not bool(log_probs.isfinite().all()):
+            check_logits(logits)
+        return ids, log_probs, torch.zeros_like(log_probs)
+    total = log_total(logits)
     shaped = logits if sampling.plain else sampling.logits(logits)  # (b, V)
     shaped_total = total if sampling.plain else log_total(shaped)
     ids = draw(shaped, chance)

@@ -314,3 +314,37 @@ def test_your_own_attention_is_used():
     expected = generate(model, PROMPTS, 5)
     assert torch.equal(generate(model, PROMPTS, 5, attend=attend).ids, expected.ids)
     assert calls == [start for start in (0, 7, 8, 9, 10) for _ in range(3)]  # three layers
+
+
+class Doubled(torch.nn.Module):
+    """A linear layer and something beside it, as adapters are: (W + 0.1 · 1) x + 1, and dropout that writing must not see."""
+
+    def __init__(self, base):
+        super().__init__()
+        self.base = base
+
+    def forward(self, x):
+        return self.base(x) + 0.1 * F.dropout(x, 0.5, self.training).sum(-1, keepdim=True) + 1
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_layers_that_are_more_than_a_matrix(kind):
+    model = some_model(kind)
+    plain = generate(model, PROMPTS, 6).ids
+    for block in model.layers:
+        block.attention.v_proj, block.attention.out_proj = map(
+            Doubled, (block.attention.v_proj, block.attention.out_proj)
+        )
+    if kind == "llama":
+        model.layers[0].feed_forward.down = Doubled(model.layers[0].feed_forward.down)
+        model.layers[1].feed_forward.gate = Doubled(model.layers[1].feed_forward.gate)
+    model.eval()
+    model.layers[0].attention.v_proj.train()
+    written = generate(model, PROMPTS, 6)
+    assert model.layers[0].attention.v_proj.training
+    model.eval()
+    assert not torch.equal(written.ids, plain)
+    for prompt, row, found in zip(PROMPTS, written.rows, written.log_probs, strict=True):
+        log_probs, _ = full_log_probs(model, prompt, row)
+        assert log_probs.argmax(-1).tolist() == row
+        torch.testing.assert_close(found[: len(row)], log_probs.amax(-1), rtol=1e-4, atol=1e-4)
