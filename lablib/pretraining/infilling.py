@@ -194,30 +194,60 @@ def _likelihood(
 
 
 def fill_by_moving(
-    model: CausalModel, gaps: Sequence[Gap], marks: tuple[int, int, int], ends: tuple[int, int], longest: int = 24
+    model: CausalModel,
+    gaps: Sequence[Gap],
+    marks: tuple[int, int, int],
+    ends: tuple[int, int],
+    longest: int = 24,
+    words: int | None = None,
 ) -> list[list[int]]:
-    """A causal model that was trained to: it reads prefix and suffix, writes the middle, and says itself when that is complete."""
+    """A causal model that was trained to: it reads prefix and suffix, writes the middle, and says itself when that is complete.
+
+    words: if given, tokens 0 … words − 1 are words, and it is told how many belong in the gap: it writes so many, and no end.
+    """
     prompts = [[ends[0], *middle_last([*g.left, *g.right], len(g.left), len(g.left), marks)] for g in gaps]
     ids, mask = left_pad(prompts)
-    written = generate(model, ids, longest, mask, stop=ends[1])[:, ids.shape[1] :].tolist()
-    return [_until(row, ends[1:]) for row in written]
+    if words is not None:
+        longest = max(len(gap.middle) for gap in gaps)
+    written = generate(model, ids, longest, mask, choose=_likeliest(words), stop=None if words else ends[1])
+    return _cut(written[:, ids.shape[1] :].tolist(), gaps, ends[1:], words)
 
 
 @torch.no_grad()
 def fill_by_sentinel(
-    model: EncoderDecoder, gaps: Sequence[Gap], sentinels: Sequence[int], ends: tuple[int, int], longest: int = 24
+    model: EncoderDecoder,
+    gaps: Sequence[Gap],
+    sentinels: Sequence[int],
+    ends: tuple[int, int],
+    longest: int = 24,
+    words: int | None = None,
 ) -> list[list[int]]:
-    """An encoder–decoder reads the text with one sentinel in it, writes what belongs there, and says itself when that is complete."""
+    """An encoder–decoder reads the text with one sentinel in it, writes what belongs there, and says itself when that is complete.
+
+    words: as in `fill_by_moving`.
+    """
     source = padded([[ends[0], *gap.left, sentinels[0], *gap.right, ends[1]] for gap in gaps], model.pad)
     memory, look = model.encode(source)
     target = torch.tensor([[model.start, sentinels[0]]]).expand(len(gaps), 2)  # (B, 2)
-    for _ in range(longest):
-        target = torch.cat(
-            (target, model.decode(target, memory, look, last_only=True)[:, -1].argmax(-1, keepdim=True)), 1
-        )
+    choose = _likeliest(words)
+    for _ in range(longest if words is None else max(len(gap.middle) for gap in gaps)):
+        next_ids = choose(model.decode(target, memory, look, last_only=True)[:, -1])  # (B,)
+        target = torch.cat((target, next_ids[:, None]), dim=1)
         if bool(torch.isin(target[:, 2:], torch.tensor(sentinels)).any(dim=1).all()):
             break
-    return [_until(row, sentinels) for row in target[:, 2:].tolist()]
+    return _cut(target[:, 2:].tolist(), gaps, sentinels, words)
+
+
+def _likeliest(words: int | None) -> Callable[[Tensor], Tensor]:
+    """logits (B, V) -> the likeliest token (B,), or the likeliest of the first `words`."""
+    return lambda logits: logits[:, :words].argmax(dim=-1)
+
+
+def _cut(rows: Sequence[list[int]], gaps: Sequence[Gap], stops: Iterable[int], words: int | None) -> list[list[int]]:
+    """What belongs in each gap: up to the first of the stops, or as many tokens as it had."""
+    if words is None:
+        return [_until(row, stops) for row in rows]
+    return [row[: len(gap.middle)] for row, gap in zip(rows, gaps, strict=True)]
 
 
 def _until(row: list[int], stops: Iterable[int]) -> list[int]:

@@ -10,8 +10,10 @@ and `infilling`, for writing with masks `unmasking`, for probes `probing`. Left 
 """
 
 import argparse
+import concurrent.futures
 import json
 import math
+import multiprocessing
 import re
 import sys
 import time
@@ -200,9 +202,10 @@ def fillings(
     generator: torch.Generator,
     step: unmasking.Step = unmasking.reveal,
 ) -> dict[str, list[list[int]]]:
-    """What each model writes into the gaps, the causal one in two ways: way -> one filling for each gap.
+    """What each model writes into the gaps, some in two ways: way -> one filling for each gap.
 
-    step: how a masked model reveals its masks.
+    All are told how long a gap is, but for the two ways that say "finds the end": who was trained to write a middle can say
+    itself when it is complete. step: how a masked model reveals its masks.
     """
     begin, end, pad, mask = (of.token(name) for name in ("bos", "eos", "pad", "mask"))
     sentinels = tuple(of.token(f"spare_{i}") for i in range(8))
@@ -210,12 +213,14 @@ def fillings(
     filled = {
         "causal, from the left": infilling.fill_from_left(causal, gaps, begin),
         "causal, best of 4": infilling.fill_by_trying(causal, gaps, ends, pad, 4, generator),
-        "fill in the middle": infilling.fill_by_moving(models["fill in the middle"], gaps, of.marks, ends),
     }
+    for name, words in (("fill in the middle", of.vocabulary.words), ("fill in the middle, finds the end", None)):
+        filled[name] = infilling.fill_by_moving(models["fill in the middle"], gaps, of.marks, ends, words=words)
     for name in ("masked, 15 %", "masked, any rate"):
         predict = unmasking.words_only(models[name], of.vocabulary.words)
         filled[name] = infilling.fill_by_masks(predict, gaps, mask, ends, pad, step)
-    filled["span corruption"] = infilling.fill_by_sentinel(models["span corruption"], gaps, sentinels, ends)
+    for name, words in (("span corruption", of.vocabulary.words), ("span corruption, finds the end", None)):
+        filled[name] = infilling.fill_by_sentinel(models["span corruption"], gaps, sentinels, ends, words=words)
     return filled
 
 
@@ -388,12 +393,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True, help="the record to write, JSON")
     parser.add_argument("--steps", type=int, default=STEPS, help=f"of the causal model ({STEPS})")
     parser.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS), help="one row each (0 1 2)")
+    parser.add_argument("--processes", type=int, default=1, help="seeds side by side (1)")
     given = parser.parse_args(arguments)
-    of = corner()
-    rows = [perform(of, seed, replace(RECIPE, steps=given.steps)) for seed in given.seeds]
+    if given.processes < 1:
+        parser.error(f"--processes {given.processes}: expected at least 1")
+    of, recipe = corner(), replace(RECIPE, steps=given.steps)
+    row = partial(perform, of, recipe=recipe)
+    if given.processes == 1:
+        rows = list(map(row, given.seeds))
+    else:
+        threads = max(1, torch.get_num_threads() // given.processes)
+        context = multiprocessing.get_context("spawn")
+        with concurrent.futures.ProcessPoolExecutor(
+            given.processes, context, torch.set_num_threads, (threads,)
+        ) as pool:
+            rows = list(pool.map(row, given.seeds))
     record = {
         "experiment": "objectives",
-        "command": "python -m lablib.pretraining.objective_study --out data/experiments/objectives.json",
+        "command": "python -m lablib.pretraining.objective_study --out data/experiments/objectives.json --processes 3",
         "hardware": hardware(),
         "model": asdict(config_of(of)),
         "runs": rows,

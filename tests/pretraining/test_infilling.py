@@ -193,6 +193,8 @@ class Remembering(EncoderDecoder):
 def test_a_span_ends_with_a_sentinel():
     model = Remembering(like_decoder(CONFIG), PAD, BEGIN, generator=torch.Generator().manual_seed(0))
     assert fill_by_sentinel(model, GAPS, MARKS, (BEGIN, END)) == [[11, 12]] * 3
+    # told how many, it writes so many words and no mark: the likeliest word where a mark would be likelier is 0
+    assert fill_by_sentinel(model, GAPS, MARKS, (BEGIN, END), words=20) == [[11, 12], [11], [11, 12, 0]]
 
 
 def test_moving_reads_both_sides_and_stops_at_the_end_mark():
@@ -206,4 +208,5 @@ def test_moving_reads_both_sides_and_stops_at_the_end_mark():
 
     model = Reading(CONFIG, generator=torch.Generator().manual_seed(0)).eval()
     assert fill_by_moving(model, GAPS, MARKS, (BEGIN, END)) == [[13]] * 3
+    assert fill_by_moving(model, GAPS, MARKS, (BEGIN, END), words=20) == [[13, 0], [13], [13, 0, 0]]
     assert model.prompts[0][-7:] == [BEGIN, 24, 1, 2, 25, 5, 26]

@@ -128,3 +128,5 @@ def test_the_command_writes_a_row_for_each_seed(monkeypatch, tmp_path):
     assert [row["seed"] for row in record["runs"]] == [3, 4]
     assert record["runs"][0]["trained"]["causal"]["steps"] == 2
     assert record["runs"][0]["recipe"]["steps"] == 2
+    with pytest.raises(SystemExit):
+        objective_study.main(["--out", str(path), "--processes", "0"])
