@@ -205,6 +205,7 @@ class FusedDecoder:
         scale: Tensor | float = cast(Tensor, model.norm.weight)[:, None] if plain_norm(model.norm) else 1.0
         self.norm, self.head = without_weight(model.norm), (table.t() * scale).contiguous()  # (D, V)
         self.mask: Tensor | None = None  # float (B, 1, 1, max_T), −inf at padding; None where there is none
+        self.before = self.cache.length  # tokens that the model itself puts in front of every text
         self.positions = torch.zeros(B, 1, dtype=torch.long, device=table.device)  # of the next token of each row
 
     def read(self, ids: Tensor, real: Tensor | None = None) -> Tensor:
@@ -215,9 +216,10 @@ class FusedDecoder:
         (B, T), cache = ids.shape, self.cache
         cache.check(B, T)
         start = cache.length
-        if start == 0:
-            positions = positions_of(T, 0, real, ids.device).expand(B, T)
-            mask = None if real is None else who_looks(T, 0, real, ids.device)
+        if start == self.before:
+            known = cache.real_tokens(T, real)  # (B, S), None when no token is padding
+            positions = positions_of(T, start, known, ids.device).expand(B, T)
+            mask = None if known is None else who_looks(T, start, known, ids.device)
         else:
             positions = self.positions + torch.arange(T, device=ids.device)
             mask = self.mask_of(T, start + T)

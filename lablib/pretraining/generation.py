@@ -152,7 +152,8 @@ def _steps(
             if living <= KEEP * len(rows):
                 decoder.keep(alive.nonzero()[:, 0])
                 rows, ids, alive = rows[alive], ids[alive], alive[alive]
-            decoder.positions.clamp_(max=model.sizes.context - 1)  # rows that ended there may still be in the batch
+            last = decoder.before + model.sizes.context - 1
+            decoder.positions.clamp_(max=last)  # rows that ended there may still be in the batch
             logits = decoder.read(ids[:, None]).float()  # (b, 1) -> (b, V)
 
 

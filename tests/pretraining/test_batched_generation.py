@@ -348,3 +348,32 @@ def test_layers_that_are_more_than_a_matrix(kind):
         log_probs, _ = full_log_probs(model, prompt, row)
         assert log_probs.argmax(-1).tolist() == row
         torch.testing.assert_close(found[: len(row)], log_probs.amax(-1), rtol=1e-4, atol=1e-4)
+
+
+class Prefaced(Decoder):
+    """A decoder with two tokens of its own in front of every text, as learned prompts are."""
+
+    front = (11, 4)
+
+    def new_cache(self, B, max_T):
+        cache = super().new_cache(B, len(self.front) + max_T)
+        if B and not getattr(self, "filling", False):
+            self.filling = True
+            with torch.no_grad():
+                self.hidden(torch.tensor([list(self.front)]).expand(B, -1), cache=cache)
+            self.filling = False
+        return cache
+
+
+def test_what_stands_in_front_of_every_text():
+    plain = some_model("llama")
+    model = Prefaced(plain.config)
+    model.load_state_dict(plain.state_dict())
+    written = generate(model, PROMPTS, 6)
+    for prompt, row, found in zip(PROMPTS, written.rows, written.log_probs, strict=True):
+        log_probs, _ = full_log_probs(plain, [*model.front, *prompt], row)
+        assert log_probs.argmax(-1).tolist() == row
+        torch.testing.assert_close(found[: len(row)], log_probs.amax(-1), rtol=1e-4, atol=1e-4)
+    alone = [generate(model, [prompt], 6).rows[0] for prompt in PROMPTS]
+    assert alone == written.rows
+    assert written.rows != generate(plain, PROMPTS, 6).rows
