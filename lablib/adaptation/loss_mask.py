@@ -52,7 +52,8 @@ def answer_mask(ids: Sequence[int], assistant: int, stop: int, skip: int = 0) ->
 def answer_nats(logits: Tensor, targets: Tensor, counts: Tensor) -> Tensor:
     """How surprised the model is by the answers: −ln P(target), summed over the targets that count; a scalar in fp32.
 
-    What does not count has no influence, neither on the value nor on the gradient, whatever its logits and target are.
+    What does not count has no influence, neither on the value nor on the gradient, whatever its target and its logits
+    are, even infinite ones.
 
     Args:
         logits: (B, T, V), of any floating dtype. targets: token numbers (B, T): what follows each place.

@@ -75,7 +75,13 @@ def segments_of(ids: Tensor, bos: int) -> Tensor:
 
 
 def restart_positions(segments: Tensor) -> Tensor:
-    """The position of each token in its conversation: segments (B, T), numbers that never fall -> (B, T), from 0.
+    """The position of each token in its own conversation: 0, 1, 2, …, and 0 again where the next one begins.
+
+    Args:
+        segments: the number of the conversation that each token belongs to, (B, T); numbers that never fall.
+
+    Returns:
+        whole numbers (B, T).
 
     >>> restart_positions(torch.tensor([[1, 1, 1, 2, 2]]))
     tensor([[0, 1, 2, 0, 1]])

@@ -192,7 +192,7 @@ class VectorStore:
         Args:
             query: (D,), of any length but 0.
             exact: compare every vector; False: by the index, if there is one.
-            probes: groups of "ivf" and "pq" that are looked into. breadth: of "hnsw", at least k. None: LanceDB's choice.
+            probes: groups of "ivf" and "pq" that are looked into. breadth: of "hnsw", at least refine · k. None: LanceDB's choice.
             refine: of an index refine · k proposals are compared exactly, at least 1; more mend what "pq" has blurred.
         Raises:
             ValueError: k or refine below 1, a query of another shape, of zeros or with NaN.
@@ -210,7 +210,7 @@ class VectorStore:
         else:
             asked = asked.refine_factor(refine)  # without it the scores are the index's own, in its own unit
             asked = asked.nprobes(probes) if probes else asked
-            asked = asked.ef(max(breadth, k)) if breadth else asked
+            asked = asked.ef(max(breadth, refine * k)) if breadth else asked
         rows = asked.select(["id", "text", "_distance"]).to_list()
         return [Found(row["id"], row["text"], 1 - row["_distance"]) for row in rows]
 

@@ -18,8 +18,12 @@ Matrix = Callable[[Tensor], Tensor]
 
 
 def plain_norm(norm: nn.Module) -> bool:
-    """Is it x / √(mean(x²) + eps) · weight, in numbers wide enough for squares?"""
-    return type(norm) in (RMSNorm, FastRMSNorm) and norm.weight.dtype in (torch.float32, torch.float64)
+    """Is it x / √(mean(x²) + eps) · weight, in numbers wide enough for squares, and for a matrix times its weight?"""
+    return (
+        type(norm) in (RMSNorm, FastRMSNorm)
+        and norm.weight.dtype in (torch.float32, torch.float64)
+        and bool(cast(Tensor, norm.weight).abs().amax() < 1e6)
+    )
 
 
 def affine(layer: nn.Module, width: int, like: Tensor) -> tuple[Tensor, Tensor]:

@@ -15,6 +15,7 @@ from lablib.show.style import Picture, checked_alt, figure, image_bundle, no_gri
 
 # Pale enough for black letters; neighbours differ in lightness too, not in hue alone.
 FILLS = ("#CFE5F5", "#FBE3C0", "#CDEBDD", "#F3D5E5", "#E4E4E4")
+GREEN = FILLS[2]
 NEW = "#D55E00"  # the frame of a box that has just come
 SHOWN = {" ": "·", "\n": "↵", "\t": "→", "\r": "←"}
 
@@ -27,6 +28,7 @@ def token_boxes(
     new: Sequence[str] = (),
     width: int = 92,
     lines: int = 0,
+    marked: Sequence[Sequence[bool]] | None = None,
 ) -> Picture:
     """Rows of tokens as boxes in a fixed-width letter; a space is shown as · and a line's end as ↵.
 
@@ -37,18 +39,20 @@ def token_boxes(
         title: above all.
         new: tokens to be framed in vermilion, wherever they stand.
         width: letters in a line. lines: draw room for so many lines, 0 for as many as are needed (films need a fixed size).
+        marked: for each row and token whether its box is green; the others are grey then. None: neighbours differ in colour.
     """
     boxes, y = [], 0
     for number, row in enumerate(rows):
         if labels:
-            boxes.append((0.0, y, labels[number], -1))
+            boxes.append((0.0, y, labels[number], ""))
             y += 1
         x = 0.0
         for i, token in enumerate(row):
             text = "".join(SHOWN.get(letter, letter) for letter in token)
             if x + len(text) + 0.5 > width and x > 0:
                 x, y = 0.0, y + 1
-            boxes.append((x, y, text, i))
+            fill = FILLS[i % len(FILLS)] if marked is None else GREEN if marked[number][i] else FILLS[-1]
+            boxes.append((x, y, text, fill))
             x += len(text) + 0.6
         y += 1
     height = max(y, lines)
@@ -58,13 +62,12 @@ def token_boxes(
     if title:
         ax.set_title(title, loc="left", fontsize=11)
     framed = {"".join(SHOWN.get(letter, letter) for letter in token) for token in new}
-    for x, line, text, i in boxes:
-        if i < 0:
+    for x, line, text, fill in boxes:
+        if not fill:
             ax.text(x, line, text, va="center", fontsize=10, color="#555555")
             continue
         edge = {"edgecolor": NEW, "linewidth": 1.6} if text in framed else {"edgecolor": "none"}
         style = "round,pad=0.04,rounding_size=0.15"
-        fill: Any = FILLS[i % len(FILLS)]
         ax.add_patch(FancyBboxPatch((x, line - 0.4), len(text) + 0.25, 0.8, style, facecolor=fill, **edge))
         middle = x + (len(text) + 0.25) / 2
         ax.text(middle, line, text, va="center", ha="center", fontfamily="DejaVu Sans Mono", fontsize=10.5)

@@ -68,6 +68,12 @@ def test_groups_looked_into_are_recall(tmp_path):
     assert recall(store, matrix, queries, exact=True, probes=1) == 1
 
 
+def test_a_breadth_below_what_is_compared_again_is_no_error(tmp_path):
+    store, matrix = filled(tmp_path, 600)
+    store.build_index("hnsw")
+    assert len(store.search(matrix[0], 10, exact=False, breadth=20)) == 10  # with refine = 10 LanceDB needs 100
+
+
 def test_breadth_of_the_walk_is_recall(tmp_path):
     store, matrix = filled(tmp_path)
     queries = clustered(30, seed=1)

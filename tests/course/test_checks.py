@@ -143,9 +143,8 @@ def applies(exercise: Exercise, kind: str) -> bool:
     annotation = str(returns.return_annotation)
     if kind in TENSORS | {"detached", "cpu", "float32"} and "Tensor" not in annotation:
         return False
-    if (
-        kind in {"nan", "noise"}
-        and "bool" in (reference.__doc__ or "").partition("Returns")[2].partition(">>>")[0][:60]
+    if kind in {"nan", "noise"} and re.search(
+        "bool|whole numbers", (reference.__doc__ or "").partition("Returns")[2].partition(">>>")[0][:60]
     ):
         return False
     if kind == "transposed":

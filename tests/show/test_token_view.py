@@ -11,7 +11,7 @@ from matplotlib.patches import FancyBboxPatch
 from PIL import Image
 
 from lablib.show.style import Picture, figure
-from lablib.show.token_view import NEW, Film, token_boxes
+from lablib.show.token_view import FILLS, GREEN, NEW, Film, token_boxes
 
 
 def boxes(picture: Picture) -> list[FancyBboxPatch]:
@@ -33,6 +33,11 @@ def test_new_tokens_are_framed_and_no_others():
     picture = token_boxes([["a", " b", "a", "c"]], "framed", new=[" b", "c"])
     framed = [to_hex(box.get_edgecolor(), keep_alpha=False).upper() == NEW for box in boxes(picture)]
     assert framed == [False, True, False, True]
+
+
+def test_marked_tokens_are_green_and_the_others_grey():
+    picture = token_boxes([["a", " b"], ["c"]], "marked", labels=["one", "two"], marked=[[False, True], [True]])
+    assert [to_hex(box.get_facecolor()).upper() for box in boxes(picture)] == [FILLS[-1], GREEN, GREEN]
 
 
 @given(

@@ -1,0 +1,274 @@
+"""The runs behind lab 10's table: one domain, many ways to learn it, and what each costs and forgets.
+
+    python -m lablib.adaptation.domain_study --out data/experiments --seeds 0 1 2
+
+Every run reads the same 2,000 documents of the ship's log for the same number of steps, 32 of them a step, and is judged on fresh ones:
+the loss beside its floor, the facts it knows in sentences that it has read and in others, and the loss on the world's documents, which
+tells what it forgot. Studies: `rates` (which learning rate suits each method; judged on documents that no other study uses), `methods`,
+and `data` (how many documents it takes). A run that stands in the file already, with the same settings, is not made again.
+
+Left out: runs with other batches or lengths; the lab itself, which draws the records (domain_STUDY.json).
+"""
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import torch
+
+from lablib.adaptation.domain_methods import METHODS, prepared, recipe_of
+from lablib.adaptation.domains import PHRASINGS, ShipsLog, knows
+from lablib.adaptation.trainable import total, trainable, training_bytes
+from lablib.architecture.decoder import CausalModel
+from lablib.checkpoints import Carried, load
+from lablib.corpus.scoring import wilson
+from lablib.corpus.world import World, WorldDocument
+from lablib.measure import peak_bytes
+from lablib.pretraining import optimisers
+from lablib.pretraining.batching import Batch
+from lablib.pretraining.divergence import Diverged
+from lablib.pretraining.document_rows import DocumentRows, objective_batches
+from lablib.pretraining.experiments import write
+from lablib.pretraining.loss import quick_token_nats
+from lablib.pretraining.objectives import NextToken
+from lablib.pretraining.recipe import Recipe
+from lablib.pretraining.training import backward, train
+from lablib.pretraining.world_loss import END, gap
+from lablib.tokens.tokenizer import Tokenizer
+
+SIZE = 2000  # documents of the domain that a run reads again and again
+JUDGED = 400  # documents that it is judged on, of the domain and of the world
+POINTS = 40  # of a run's curve
+SEEDS = (0, 1, 2)
+COMPARED = ("full tuning", "lora r=8", "prefix P=32", "from scratch")  # methods whose need of data is measured
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of a study.
+
+    Attributes:
+        label: what sets it apart from the others. method: a name in `METHODS`, or "base": not trained at all.
+        seed: of the documents, their order, and first weights. documents: how many it reads. lr: None: the method's own.
+        judged: a name for the documents that it is judged on.
+    """
+
+    label: str
+    method: str
+    seed: int
+    documents: int = SIZE
+    lr: float | None = None
+    judged: str = "the domain is judged on"
+
+
+def rates(seeds: Sequence[int] = SEEDS) -> Iterator[Run]:
+    """Each method at a third of its rate, at its rate, and at three times that; one seed."""
+    for method, own in METHODS.items():
+        for factor in (1 / 3, 1.0, 3.0):
+            lr = float(f"{own.lr * factor:.1g}")
+            yield Run(f"{method}, lr={lr:g}", method, max(seeds) + 1, lr=lr, judged="rates are chosen on")
+
+
+def methods(seeds: Sequence[int] = SEEDS) -> Iterator[Run]:
+    """The table: the base model, and every method."""
+    for seed in seeds:
+        yield Run("base", "base", seed)
+        for method in METHODS:
+            yield Run(method, method, seed)
+
+
+def data(seeds: Sequence[int] = SEEDS) -> Iterator[Run]:
+    """How many documents of the domain does it take? All at the same number of steps."""
+    for seed in seeds:
+        for method in COMPARED:
+            for documents in (50, 200, 800):
+                yield Run(f"{method}, {documents} documents", method, seed, documents)
+
+
+STUDIES: dict[str, Callable[[Sequence[int]], Iterator[Run]]] = {"rates": rates, "methods": methods, "data": data}
+
+# ---------------------------------------------------------------- how a run is made
+
+
+def rows_of(
+    tokenizer: Tokenizer, recipe: Recipe, documents: int = SIZE, replay: float = 0.0, seed: int = 0
+) -> Callable[[int], Batch]:
+    """The batches of a run: a set of the domain's documents, and for replay of the world's, each a row.
+
+    Args: documents: of the domain. replay: share of all documents that are the world's.
+    """
+    if not 0 <= replay < 1:
+        raise ValueError(f"replay = {replay!r}: expected a share of the documents, at least 0 and below 1")
+    end = tokenizer.special[END]
+    others = round(documents * replay / (1 - replay))
+    texts = [d.text for d in islice(ShipsLog().documents(Random(f"domain {seed}")), documents)]
+    texts += [d.text for d in islice(World().documents(Random(f"replay {seed}")), others)]
+    encoded = [[end, *tokenizer.encode(text), end][: recipe.context + 1] for text in texts]
+    pad = tokenizer.special["<|pad|>"]
+    rows = DocumentRows(encoded, min(recipe.batch, len(encoded)), pad, seed)
+    return objective_batches(rows, NextToken(pad), seed)
+
+
+def step_bytes(model: CausalModel, batch: Batch, recipe: Recipe) -> int:
+    """The most memory that one step's tensors hold at a time, gradients and Adam's running means among them, in bytes.
+
+    The model is used up by it: give a copy, or one that is not needed any more. Its own weights do not count.
+    """
+    model.train()
+    made = optimisers.make(model, recipe)
+
+    def step() -> None:
+        backward(model, batch, batch.tokens, recipe, quick_token_nats)
+        for optimiser in made:
+            optimiser.step()
+
+    return peak_bytes(step)
+
+
+def perform(run: Run, base: Carried, steps: int | None = None) -> dict[str, Any]:
+    """Train and judge: what a run adds to its settings. A run that diverges is judged with its last weights that had a finite loss."""
+    tokenizer, curve, recent = base.tokenizer, [], []
+    model: CausalModel = base.model
+    seconds, diverged, row = 0.0, "", {}
+    if run.method != "base":
+        own, recipe = METHODS[run.method], recipe_of(run.method, run.seed, run.lr, steps)
+        batches = rows_of(tokenizer, recipe, run.documents, own.replay, run.seed)
+        held = step_bytes(prepared(base.model, tokenizer, run.method, run.seed), batches(0), recipe)
+        model = prepared(base.model, tokenizer, run.method, run.seed)
+        row = {
+            "family": own.family,
+            "recipe": asdict(recipe),
+            "trainable": trainable(model),
+            "total": total(model),
+            "held_bytes": training_bytes(model),
+            "step_bytes": held,
+        }
+        try:
+            for step in train(model, batches, recipe, loss=quick_token_nats):
+                recent.append(step.loss)
+                seconds += step.seconds
+                if step.step * POINTS // recipe.steps != (step.step - 1) * POINTS // recipe.steps:
+                    curve.append([step.step, round(sum(recent) / len(recent), 4)])
+                    recent.clear()
+            row["tokens"] = step.tokens
+        except Diverged as error:
+            diverged = str(error).split(";")[0]
+    row |= {"seconds": round(seconds, 2), "diverged": diverged, **judge(model.eval(), tokenizer, run.judged)}
+    return {**row, "curve": curve}
+
+
+def judge(model: CausalModel, tokenizer: Tokenizer, name: str) -> dict[str, Any]:
+    """What a model knows of the domain, and what of the world. name: of the documents that are drawn."""
+    log, T = ShipsLog(), model.sizes.context
+    found: dict[str, Any] = {}
+    drawn: dict[str, list[WorldDocument]] = {
+        "domain": list(islice(log.documents(Random(name)), JUDGED)),
+        "world": list(islice(World().documents(Random(name)), JUDGED)),
+    }
+    for of, documents in drawn.items():
+        seen = gap(model, documents, tokenizer, T)
+        found |= {
+            f"{of}_loss": round(seen.loss, 5),
+            f"{of}_floor": round(seen.floor, 5),
+            f"{of}_excess_error": round(seen.excess_error, 5),
+        }
+    for phrasing in PHRASINGS:
+        known = knows(model, tokenizer, log.questions(phrasing))
+        found[f"facts_{phrasing}"] = {
+            **asdict(known),
+            "chance": round(known.chance, 4),
+            "picked_95": [round(share, 4) for share in wilson(known.picked, known.questions)],
+            "written_95": [round(share, 4) for share in wilson(known.written, known.questions)],
+        }
+    return found
+
+
+def gain(row: dict[str, Any], base: dict[str, Any], full: dict[str, Any], key: str = "domain_loss") -> float:
+    """What a method achieved of full tuning's gain over the base model, on a key whose smaller value is better: 1 is as much.
+
+    >>> gain({"domain_loss": 1.2}, {"domain_loss": 3.0}, {"domain_loss": 1.0})
+    0.9
+    """
+    possible = base[key] - full[key]
+    if not possible > 0:
+        raise ValueError(f"{key}: base {base[key]}, full {full[key]}: expected that full tuning gained something")
+    return round((base[key] - row[key]) / possible, 12)
+
+
+# ---------------------------------------------------------------- the command
+
+
+def settings_of(run: Run, base: Carried, steps: int | None) -> dict[str, Any]:
+    """What decides how a run goes and how it is judged, as the file has it."""
+    about = {"judged_documents": JUDGED, "steps": steps, "threads": torch.get_num_threads()}
+    return json.loads(json.dumps({**asdict(run), **about, "base": base.record.get("command")}))
+
+
+def study(runs: Sequence[Run], base: Carried, path: Path, steps: int | None = None) -> list[dict[str, Any]]:
+    """The rows of all runs, those in the file taken from there; the file is written anew after each run that is made."""
+    made = json.loads(path.read_text(encoding="utf-8"))["runs"] if path.exists() else []
+    rows: list[dict[str, Any]] = []
+    for number, run in enumerate(runs, 1):
+        settings = settings_of(run, base, steps)
+        row = next((row for row in made if {name: row.get(name) for name in settings} == settings), None)
+        if row is None:
+            begin = time.perf_counter()
+            row = {**settings, **perform(run, base, steps)}
+            made.append(row)
+            keep(path, made)
+            above = row["domain_loss"] - row["domain_floor"]
+            facts = row["facts_held_out"]["picked"] / row["facts_held_out"]["questions"]
+            said = f"{above:.3f} above the floor, facts {facts:.2f}, world {row['world_loss']:.3f}"
+            print(
+                f"{number}/{len(runs)}  {run.label}, seed {run.seed}: {said}; {time.perf_counter() - begin:.0f} s",
+                flush=True,
+            )
+        rows.append(row)
+    return rows
+
+
+def keep(path: Path, rows: Sequence[dict[str, Any]]) -> None:
+    """The record of a study, domain_STUDY.json."""
+    seeds = " ".join(str(seed) for seed in sorted({row["seed"] for row in rows}))
+    name = path.stem.removeprefix("domain_")
+    write(
+        path.parent,
+        path.stem,
+        f"python -m lablib.adaptation.domain_study {name} --out data/experiments --seeds {seeds}",
+        rows,
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command; 0 when the records were written."""
+    prog = "python -m lablib.adaptation.domain_study"
+    parser = argparse.ArgumentParser(prog=prog, description="Ways to learn a domain, compared.")
+    parser.add_argument("studies", nargs="*", metavar="STUDY", help=f"{', '.join(STUDIES)} (methods)")
+    parser.add_argument("--out", type=Path, required=True, help="where the records go, domain_STUDY.json each")
+    parser.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS), help="(0 1 2)")
+    parser.add_argument("--only", help="runs whose label contains this")
+    parser.add_argument("--steps", type=int, help="updates of the weights, instead of each method's own number")
+    given = parser.parse_args(arguments)
+    wrong = [name for name in given.studies if name not in STUDIES]
+    if wrong or min(given.seeds) < 0:
+        print(f"{prog}: {wrong or given.seeds}: expected {', '.join(STUDIES)}, and seeds >= 0", file=sys.stderr)
+        return 2
+    base = load("base")
+    for name in given.studies or ["methods"]:
+        runs = [run for run in STUDIES[name](given.seeds) if given.only is None or given.only in run.label]
+        if not runs:
+            print(f"{prog}: --only {given.only!r}: no run of {name} is left to make", file=sys.stderr)
+            return 2
+        study(runs, base, given.out / f"domain_{name}.json", given.steps)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
