@@ -194,9 +194,12 @@ class FusedDecoder:
         model: `Decoder`, `GPT2` or another `CausalModel`.
         B: rows. max_T: tokens a row can hold, padding included.
         attend: how new tokens look at the cache; your own `attend_cached`, for example.
+        last: no token behind the first piece gets a later position than this, counted from the first of the text.
     """
 
-    def __init__(self, model: CausalModel, B: int, max_T: int, attend: Attend = attend_cached) -> None:
+    def __init__(
+        self, model: CausalModel, B: int, max_T: int, attend: Attend = attend_cached, last: int | None = None
+    ) -> None:
         self.model, self.cache = model, model.new_cache(B, max_T)
         table = model.embedding.weight if model.head is None else model.head.weight
         self.circle = circle_of(model, max_T)
@@ -206,7 +209,8 @@ class FusedDecoder:
         self.norm, self.head = without_weight(model.norm), (table.t() * scale).contiguous()  # (D, V)
         self.mask: Tensor | None = None  # float (B, 1, 1, max_T), −inf at padding; None where there is none
         self.before = self.cache.length  # tokens that the model itself puts in front of every text
-        self.positions = torch.zeros(B, 1, dtype=torch.long, device=table.device)  # of the next token of each row
+        self.padding = torch.zeros(B, 1, dtype=torch.long, device=table.device)  # tokens of padding in each row
+        self.last = None if last is None else self.before + last
 
     def read(self, ids: Tensor, real: Tensor | None = None) -> Tensor:
         """Read T tokens of each row and say what may come next: ids (B, T) -> logits (B, V) behind the last column.
@@ -221,7 +225,8 @@ class FusedDecoder:
             positions = positions_of(T, start, known, ids.device).expand(B, T)
             mask = None if known is None else who_looks(T, start, known, ids.device)
         else:
-            positions = self.positions + torch.arange(T, device=ids.device)
+            positions = torch.arange(start, start + T, device=ids.device) - self.padding  # (B, T)
+            positions = positions if self.last is None else positions.clamp(max=self.last)
             mask = self.mask_of(T, start + T)
         rows = Rows(B, T, start, mask, real)
         x, angles = self.place(
@@ -231,8 +236,8 @@ class FusedDecoder:
         for layer, (keys, values) in zip(self.layers, memory, strict=True):
             x = layer(x, rows, angles, keys, values, last=layer is self.layers[-1])
         cache.advance(T, real)
-        self.positions = positions[:, -1:] + 1
         if real is not None:
+            self.padding = (~real).sum(dim=1, keepdim=True)
             padding = torch.zeros(cache.real.shape, dtype=x.dtype, device=ids.device)
             self.mask = padding.masked_fill_(~cache.real, -torch.inf)[:, None, None]  # (B, 1, 1, max_T)
         return self.norm(x) @ self.head  # (B, D) -> (B, V)
@@ -255,5 +260,5 @@ class FusedDecoder:
         """Go on with some of the rows: the others cost nothing from here on."""
         index = torch.as_tensor(rows, device=self.head.device)
         self.cache.keep(index)
-        self.positions = self.positions[index]
+        self.padding = self.padding[index]
         self.mask = None if self.mask is None else self.mask[index]

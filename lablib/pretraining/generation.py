@@ -138,7 +138,9 @@ def _steps(
     stops = torch.tensor(list(stop), dtype=torch.long, device=device)
     rows, alive = torch.arange(B, device=device), torch.ones(B, dtype=torch.bool, device=device)  # (b,), (b,)
     with torch.inference_mode():
-        decoder = FusedDecoder(model, B, T + steps - 1, attend)
+        decoder = FusedDecoder(
+            model, B, T + steps - 1, attend, last=model.sizes.context - 1
+        )  # rows that ended may stay
         logits = decoder.read(ids, None if bool(real.all()) else real).float()  # (B, V)
     for t in range(steps):
         with torch.inference_mode():
@@ -152,8 +154,6 @@ def _steps(
             if living <= KEEP * len(rows):
                 decoder.keep(alive.nonzero()[:, 0])
                 rows, ids, alive = rows[alive], ids[alive], alive[alive]
-            last = decoder.before + model.sizes.context - 1
-            decoder.positions.clamp_(max=last)  # rows that ended there may still be in the batch
             logits = decoder.read(ids[:, None]).float()  # (b, 1) -> (b, V)
 
 
