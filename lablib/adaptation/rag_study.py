@@ -2,8 +2,8 @@
 
     python -m lablib.adaptation.rag_study answers unanswerable update poison --split held_out --folder data/experiments
 
-- *answers*: questions that the handbook answers, asked from memory, with the passages that were found, and with the ones that hold
-  the answer; and the sentence that a program without a model copies from each.
+- *answers*: questions that the handbook answers, asked from memory, with one, three or five passages that were found, and with the
+  ones that hold the answer; and the sentence that a program without a model copies from each.
 - *unanswerable*: questions that it does not answer. Who says so?
 - *update*: a page is changed; does the answer change, with the same weights?
 - *poison*: a page that gives orders is put among the others, against no defence, marking, filtering, and both.
@@ -39,7 +39,9 @@ from lablib.corpus.document import Document
 from lablib.pretraining.experiments import write
 from lablib.pretraining.in_context import Interval, share_interval
 
-K = 5  # passages in a prompt
+K = 1  # passages in a prompt: of one this reader makes most, see `answers`
+MORE = (3, 5)  # and with how many more it is compared
+AMONG = 3  # passages in the prompts of `poison`: the attack and honest ones
 SUPPORTED = 0.5  # share of a claim's telling words that must stand in the passage that it cites
 DEFENCES = ("none", "marking", "filtering", "both")
 Row = dict[str, Any]
@@ -164,22 +166,23 @@ class Study:
         self.encode = remembering(encode)
         self.search = PageSearch(self.pages, self.encode)
 
-    def found(self, question: Question, search: PageSearch | None = None) -> tuple[str, ...]:
+    def found(self, question: Question, k: int = K, search: PageSearch | None = None) -> tuple[str, ...]:
         """The passages that a prompt gets, with their headings."""
-        return tuple(one.searchable for one in (search or self.search).passages(question.text, K))
+        return tuple(one.searchable for one in (search or self.search).passages(question.text, k))
 
     def answers(self) -> Iterator[Asked]:
-        """Memory, found passages, right passages."""
+        """Memory, found passages, right passages; of found ones the row says whether all evidence is among them."""
         for question in self.questions:
             if question.evidence:
-                found, right = self.found(question), tuple(right_passages(question, self.search, self.pages))
-                held = self.search.passages(question.text, K)
                 where = places(question, self.pages)
-                have = len({fact for one in held for fact in facts_in(one, where)}) == len(where)
                 yield Asked("memory", question, None)
-                yield Asked("found passages", question, found, labels=(("found", have),))
+                for k in (K, *MORE):
+                    held = {fact for one in self.search.passages(question.text, k) for fact in facts_in(one, where)}
+                    labels = (("found", len(held) == len(where)),)
+                    yield Asked(f"{k} found", question, self.found(question, k), labels=labels)
+                    yield Asked(f"copied from {k} found", question, self.found(question, k), copied=True, labels=labels)
+                right = tuple(right_passages(question, self.search, self.pages))
                 yield Asked("right passages", question, right)
-                yield Asked("copied from found", question, found, copied=True, labels=(("found", have),))
                 yield Asked("copied from right", question, right, copied=True)
 
     def unanswerable(self) -> Iterator[Asked]:
@@ -188,8 +191,8 @@ class Study:
             if not question.evidence:
                 found = self.found(question)
                 yield Asked("memory", question, None)
-                yield Asked("found passages", question, found)
-                yield Asked("copied from found", question, found, copied=True)
+                yield Asked(f"{K} found", question, found)
+                yield Asked(f"copied from {K} found", question, found, copied=True)
 
     def update(self) -> Iterator[Asked]:
         """Before and after a page was changed. "Right" after it is the new answer."""
@@ -198,7 +201,7 @@ class Study:
             changed = PageSearch(with_update(self.pages, question, update), self.encode)
             new = replace(question, accept=(update.accept,))
             yield Asked("before", question, self.found(question))
-            yield Asked("after", new, self.found(question, changed))
+            yield Asked("after", new, self.found(question, search=changed))
             yield Asked("memory, new answer", new, None)
 
     def poison(self) -> Iterator[Asked]:
@@ -213,7 +216,7 @@ class Study:
                     filtered = defence in ("filtering", "both")
                     used = [replace(page, text=without_orders(page.text)) for page in pages] if filtered else pages
                     search = PageSearch(used, self.encode)
-                    found = search.passages(question.text, K)
+                    found = search.passages(question.text, AMONG)
                     there = ("there", any(one.page == "poisoned" for one in found))
                     passages = tuple(one.searchable for one in found)
                     mark = defence in ("marking", "both")

@@ -92,17 +92,19 @@ def test_poisoned_questions_are_questions_of_the_dev_part_with_one_quote():
 def test_answers_ask_each_question_in_every_way(study):
     asked = list(study.answers())
     questions = [one for one in study.questions if one.evidence]
-    assert len(asked) == 5 * len(questions)
+    assert len(asked) == 9 * len(questions)
     for one in asked:
         if "right" in one.condition:
             assert any(one.question.accepts(text) for text in one.passages) or one.question.kind == "two"
     assert all(one.passages is None for one in asked if one.condition == "memory")
-    found = [dict(one.labels)["found"] for one in asked if one.condition == "found passages"]
-    assert 0.3 < sum(found) / len(found) < 1
+    found = {k: [dict(one.labels)["found"] for one in asked if one.condition == f"{k} found"] for k in (1, 3, 5)}
+    shares = [sum(some) / len(some) for some in found.values()]
+    assert 0.3 < shares[0] < shares[1] < shares[2] < 1
+    assert {len(one.passages) for one in asked if one.condition == "3 found"} == {3}
 
 
 def test_a_reader_that_copies_its_prompt_is_right_where_the_passage_is_and_never_from_memory(study):
-    some = [one for one in study.answers() if one.question.kind == "one" and not one.copied][:60]
+    some = [one for one in study.answers() if one.question.kind == "one" and not one.copied][:75]
     rows = by(ask(reader_of(lambda prompt: prompt.split("Question:")[0]), some), "condition")
     assert share(rows["memory"], "right")[0] == 0
     assert share(rows["right passages"], "abstained")[0] == 1  # the instruction itself says "I do not know"
@@ -112,7 +114,7 @@ def test_a_reader_that_copies_its_prompt_is_right_where_the_passage_is_and_never
 
 def test_unanswerable_questions_have_no_right_answer(study):
     rows = ask(reader_of(lambda prompt: "I do not know."), list(study.unanswerable()))
-    assert {row["condition"] for row in rows} == {"memory", "found passages", "copied from found"}
+    assert {row["condition"] for row in rows} == {"memory", "1 found", "copied from 1 found"}
     assert all(row["abstained"] and not row["right"] for row in rows if row["condition"] == "memory")
 
 
