@@ -31,7 +31,6 @@ from lablib.architecture.decoder import (
     CausalModel,
     Decoder,
     SelfAttention,
-    Sizes,
     positions_of,
     who_looks,
 )
@@ -104,21 +103,21 @@ class FusedLayer:
     turned: the angles come as complex numbers, see `turn`.
     """
 
-    def __init__(self, block: Block, sizes: Sizes, like: Tensor, attend: Attend, turned: bool) -> None:
-        attention, network, D = block.attention, block.feed_forward, sizes.D
+    def __init__(self, block: Block, K: int, device: torch.device, attend: Attend, turned: bool) -> None:
+        attention, network = block.attention, block.feed_forward
         self.H, self.kv_heads, self.rope = attention.H, attention.kv_heads, attention.parts.rope
         self.attend = attend if attention.parts.attention is None else attend_by(attention)
         order = None
         if turned:
-            order = side_by_side(sizes.K, self.H + self.kv_heads, self.kv_heads * sizes.K, like.device)
+            order = side_by_side(K, self.H + self.kv_heads, self.kv_heads * K, device)
         three = (attention.q_proj, attention.k_proj, attention.v_proj)
         self.norm_1, self.norm_2 = without_weight(block.norm_1), cast(Matrix, block.norm_2)
-        self.qkv = matrix(*three, width=D, like=like, norm=block.norm_1, order=order)
-        self.out, self.feed_forward = matrix(attention.out_proj, width=D, like=like), cast(Matrix, network)
+        self.qkv = matrix(*three, norm=block.norm_1, order=order)
+        self.out, self.feed_forward = matrix(attention.out_proj), cast(Matrix, network)
         if type(network) is SwiGLU:
             self.norm_2, self.feed_forward = without_weight(block.norm_2), self.swiglu
-            self.gate_up = matrix(network.gate, network.up, width=D, like=like, norm=block.norm_2)
-            self.down = matrix(network.down, width=sizes.hidden, like=like)
+            self.gate_up = matrix(network.gate, network.up, norm=block.norm_2)
+            self.down = matrix(network.down)
 
     def swiglu(self, x: Tensor) -> Tensor:
         """x (N, D) -> (N, D)."""
@@ -204,7 +203,7 @@ class FusedDecoder:
         table = model.embedding.weight if model.head is None else model.head.weight
         self.circle = circle_of(model, max_T)
         turned = self.circle is not None
-        self.layers = [FusedLayer(block, model.sizes, table, attend, turned) for block in blocks(model)]
+        self.layers = [FusedLayer(block, model.sizes.K, table.device, attend, turned) for block in blocks(model)]
         scale: Tensor | float = cast(Tensor, model.norm.weight)[:, None] if plain_norm(model.norm) else 1.0
         self.norm, self.head = without_weight(model.norm), (table.t() * scale).contiguous()  # (D, V)
         self.mask: Tensor | None = None  # float (B, 1, 1, max_T), −inf at padding; None where there is none

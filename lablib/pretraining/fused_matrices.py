@@ -2,10 +2,11 @@
 
 Each is worked out once, when the writing begins, and each leaves the results as they were, up to rounding.
 
-Axes: N tokens, D model width, H heads, K head width. Left out: quantised weights (they are multiplied out).
+Axes: N tokens, D model width, H heads, K head width. Left out: adapters' matrices as one with
+those that they adapt (merge them first, where that is possible).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import cast
 
 import torch
@@ -26,40 +27,31 @@ def plain_norm(norm: nn.Module) -> bool:
     )
 
 
-def affine(layer: nn.Module, width: int, like: Tensor) -> tuple[Tensor, Tensor]:
-    """A layer that computes x W + b, as W (in, out) and b (out,): for an `nn.Linear` its own; for others, such as LoRA's, what
-    they make of nothing and of the unit vectors. Dropout is off.
+def matrix(*layers: nn.Module, norm: nn.Module | None = None, order: Tensor | None = None) -> Matrix:
+    """Several layers that read the same x as one product: x (N, in) -> (N, sum of their out), the results side by side.
 
-    width: in. like: gives dtype and device.
+    Where one of them is more than an `nn.Linear`, an adapter for example, which need not be a matrix at all, they are called as they are.
+
+    norm: what x comes through; the weight of a plain one is taken in. order: in which the results' columns stand.
     """
-    if type(layer) is nn.Linear:
-        return layer.weight.t(), like.new_zeros(len(layer.weight)) if layer.bias is None else layer.bias
-    was = layer.training
-    layer.eval()
-    b = layer(like.new_zeros(1, width))[0]
-    W = layer(torch.eye(width, dtype=like.dtype, device=like.device)) - b
-    layer.train(was)
-    return W, b
-
-
-def matrix(
-    *layers: nn.Module, width: int, like: Tensor, norm: nn.Module | None = None, order: Tensor | None = None
-) -> Matrix:
-    """Several linear layers that read the same x as one product: x (N, in) -> (N, sum of their out), the results side by side.
-
-    width, like: as in `affine`. norm: what x comes through; the weight of a plain one is taken into the matrix.
-    order: in which the results' columns stand.
-    """
-    weights, biases = zip(*(affine(layer, width, like) for layer in layers), strict=True)
-    weight, bias = torch.cat(weights, dim=1), torch.cat(biases)  # (in, sum of out), (sum of out,)
-    if norm is not None and plain_norm(norm):
-        weight = weight * cast(Tensor, norm.weight)[:, None]
-    if order is not None:
-        weight, bias = weight[:, order], bias[order]
-    weight = weight.contiguous()
-    if not bool(bias.any()):
+    scale = cast(Tensor, norm.weight) if norm is not None and plain_norm(norm) else None  # (in,)
+    linears = [layer for layer in layers if type(layer) is nn.Linear]
+    if len(linears) < len(layers):
+        return lambda x: _each(layers, x if scale is None else x * scale, order)
+    weight = torch.cat([linear.weight for linear in linears]).t()  # (in, sum of out)
+    weight = weight if scale is None else weight * scale[:, None]
+    weight = (weight if order is None else weight[:, order]).contiguous()
+    if all(linear.bias is None for linear in linears):
         return lambda x: x @ weight
+    bias = torch.cat([weight.new_zeros(len(x.weight)) if x.bias is None else x.bias for x in linears])
+    bias = bias if order is None else bias[order]
     return lambda x: torch.addmm(bias, x, weight)
+
+
+def _each(layers: Sequence[nn.Module], x: Tensor, order: Tensor | None) -> Tensor:
+    """What `matrix` computes, layer by layer."""
+    found = torch.cat([layer(x) for layer in layers], dim=-1)  # (N, sum of out)
+    return found if order is None else found[:, order]
 
 
 def without_weight(norm: nn.Module) -> Matrix:

@@ -209,7 +209,7 @@ def fill_by_moving(
     ids, mask = left_pad(prompts)
     if words is not None:
         longest = max(len(gap.middle) for gap in gaps)
-    written = generate(model, ids, longest, mask, choose=_likeliest(words), stop=None if words else ends[1])
+    written = generate(model, ids, longest, mask, choose=_likeliest(words), stop=ends[1] if words is None else None)
     return _cut(written[:, ids.shape[1] :].tolist(), gaps, ends[1:], words)
 
 

@@ -316,33 +316,30 @@ def test_your_own_attention_is_used():
     assert calls == [start for start in (0, 7, 8, 9, 10) for _ in range(3)]  # three layers
 
 
-class Doubled(torch.nn.Module):
-    """A linear layer and something beside it, as adapters are: (W + 0.1 · 1) x + 1, and dropout that writing must not see."""
+class Behind(torch.nn.Module):
+    """A linear layer and what adapters put beside or behind it: "beside" is one more matrix, "behind" is no matrix at all."""
 
-    def __init__(self, base):
+    def __init__(self, base, where):
         super().__init__()
-        self.base = base
+        self.base, self.where = base, where
 
     def forward(self, x):
-        return self.base(x) + 0.1 * F.dropout(x, 0.5, self.training).sum(-1, keepdim=True) + 1
+        y = self.base(x)
+        return y + 0.1 * x.sum(-1, keepdim=True) + 1 if self.where == "beside" else y + torch.relu(3 * y - 0.2)
 
 
+@pytest.mark.parametrize("where", ["beside", "behind"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_layers_that_are_more_than_a_matrix(kind):
+def test_layers_that_are_more_than_a_matrix(kind, where):
     model = some_model(kind)
     plain = generate(model, PROMPTS, 6).ids
     for block in model.layers:
-        block.attention.v_proj, block.attention.out_proj = map(
-            Doubled, (block.attention.v_proj, block.attention.out_proj)
-        )
-    if kind == "llama":
-        model.layers[0].feed_forward.down = Doubled(model.layers[0].feed_forward.down)
-        model.layers[1].feed_forward.gate = Doubled(model.layers[1].feed_forward.gate)
-    model.eval()
-    model.layers[0].attention.v_proj.train()
+        attention = block.attention
+        attention.v_proj, attention.out_proj = Behind(attention.v_proj, where), Behind(attention.out_proj, where)
+    if kind != "gpt2":
+        model.layers[0].feed_forward.down = Behind(model.layers[0].feed_forward.down, where)
+        model.layers[1].feed_forward.gate = Behind(model.layers[1].feed_forward.gate, where)
     written = generate(model, PROMPTS, 6)
-    assert model.layers[0].attention.v_proj.training
-    model.eval()
     assert not torch.equal(written.ids, plain)
     for prompt, row, found in zip(PROMPTS, written.rows, written.log_probs, strict=True):
         log_probs, _ = full_log_probs(model, prompt, row)
