@@ -144,7 +144,6 @@ def perform(run: Run, base: Carried, steps: int | None = None) -> dict[str, Any]
         model = prepared(base.model, tokenizer, run.method, run.seed)
         row = {
             "family": own.family,
-            "recipe": asdict(recipe),
             "trainable": trainable(model),
             "total": total(model),
             "held_bytes": training_bytes(model),
@@ -207,7 +206,8 @@ def gain(row: dict[str, Any], base: dict[str, Any], full: dict[str, Any], key: s
 
 def settings_of(run: Run, base: Carried, steps: int | None) -> dict[str, Any]:
     """What decides how a run goes and how it is judged, as the file has it."""
-    about = {"judged_documents": JUDGED, "steps": steps, "threads": torch.get_num_threads()}
+    recipe = None if run.method == "base" else asdict(recipe_of(run.method, run.seed, run.lr, steps))
+    about = {"recipe": recipe, "judged_documents": JUDGED, "steps": steps, "threads": torch.get_num_threads()}
     return json.loads(json.dumps({**asdict(run), **about, "base": base.record.get("command")}))
 
 
@@ -266,7 +266,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not runs:
             print(f"{prog}: --only {given.only!r}: no run of {name} is left to make", file=sys.stderr)
             return 2
-        study(runs, base, given.out / f"domain_{name}.json", given.steps)
+        path: Path = given.out / f"domain_{name}.json"
+        rows = study(runs, base, path, given.steps)
+        if given.only is None:  # what is left of other settings goes
+            keep(path, rows)
     return 0
 
 

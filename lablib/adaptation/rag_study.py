@@ -293,10 +293,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     study = Study(encoder, given.split, pages)
     path: Path = given.folder / "rag.json"
     made: list[Row] = json.loads(path.read_text(encoding="utf-8"))["runs"] if path.exists() else []
+    made = [row for row in made if row.get("real") == reader.real]  # trials without the real model make no record
     command = f"python -m lablib.adaptation.rag_study {' '.join(PARTS)} --split {given.split} --folder data/experiments"
     for name in given.parts:
         split = given.split if name in ("answers", "unanswerable") else "dev"
-        labels = {"part": name, "split": split}
+        labels = {"part": name, "split": split, "real": reader.real}
         wanted = list(PARTS[name](study))[: given.limit]
         missing = [one for one in wanted if not any(({**labels, **one.key}).items() <= row.items() for row in made)]
         for start in range(0, len(missing), 16):

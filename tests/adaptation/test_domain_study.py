@@ -129,7 +129,8 @@ def test_the_same_seed_reads_the_same():
 
 
 def test_a_row_says_how_it_was_made_and_what_came_out(little):
-    row = studies.perform(Run("lora", "lora r=8", 1, documents=40), little, steps=3)
+    run = Run("lora", "lora r=8", 1, documents=40)
+    row = {**studies.settings_of(run, little, 3), **studies.perform(run, little, steps=3)}
     assert row["recipe"]["steps"] == 3
     assert row["recipe"]["seed"] == 1
     assert 0 < row["trainable"] < row["total"]
@@ -185,6 +186,17 @@ def test_a_study_that_was_broken_off_goes_on(little, tmp_path, capsys):
     assert studies.main([*command[:-1], "biases"]) == 0
     assert [row["label"] for row in json.loads(path.read_text())["runs"]] == ["norms", "biases"]
     assert "1/1  norms, seed 0" in capsys.readouterr().out
+
+
+def test_a_method_with_another_rate_is_run_anew(little, tmp_path, monkeypatch):
+    run, path = Run("norms", "norms", 0, documents=40), tmp_path / "domain_methods.json"
+    ((first,), (same,)) = (studies.study([run], little, path, 1) for _ in range(2))
+    assert same == json.loads(json.dumps(first))
+    own = METHODS["norms"]
+    monkeypatch.setitem(METHODS, "norms", replace(own, lr=3 * own.lr))
+    (other,) = studies.study([run], little, path, 1)
+    assert other["recipe"]["lr"] == pytest.approx(3 * first["recipe"]["lr"])
+    assert other["domain_loss"] != first["domain_loss"]
 
 
 def test_wrong_commands_are_told(little, tmp_path, capsys):

@@ -183,3 +183,17 @@ def test_the_record_is_made_by_the_real_model_only(command, monkeypatch, capsys)
     assert run("unanswerable") == 2
     assert "real model only" in capsys.readouterr().err
     assert not path.exists()
+
+
+def test_what_a_trial_without_the_real_model_wrote_is_made_again(command, monkeypatch):
+    run, path = command
+    reader = reader_of(lambda prompt: "a trial")
+    monkeypatch.setattr(rag_study, "best_reader", lambda: replace(reader, real=False))
+    assert run("unanswerable", "--limit", "5") == 0
+    assert len(json.loads(path.read_text())["runs"]) == 5
+    monkeypatch.setattr(rag_study, "best_reader", lambda: reader_of(lambda prompt: "the real one"))
+    assert run("unanswerable", "--limit", "3") == 0
+    rows = json.loads(path.read_text())["runs"]
+    assert len(rows) == 3
+    assert {row["real"] for row in rows} == {True}
+    assert "a trial" not in {row["answer"] for row in rows}
