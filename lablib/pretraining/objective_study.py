@@ -230,14 +230,20 @@ def filled_rightly(of: Corner, gaps: Sequence[infilling.Gap], middles: Sequence[
 
 
 def writings(models: Mapping[str, Any], of: Corner, n: int, generator: torch.Generator) -> dict[str, list[str]]:
-    """n entries by each model, from nothing: way -> texts. Masked models get as many masks as some training text had tokens."""
+    """n entries by each model, from nothing: way -> texts. Masked models get as many masks as some training text had tokens.
+
+    Who writes from left to right may draw words and the end, no other special token: what learned to fill in the middle would else begin
+    every other text with the mark of a rearranged one.
+    """
     begin, end, pad, mask = (of.token(name) for name in ("bos", "eos", "pad", "mask"))
     lengths = [len(of.vocabulary.encode(document.text)) for document in of.training[:n]]
     blank, longest = padded([[begin, *[mask] * length, end] for length in lengths], pad), max(lengths)
     sentinels = tuple(of.token(f"spare_{i}") for i in range(8))
+    never = torch.ones(of.vocabulary.V, dtype=torch.bool)
+    never[: of.vocabulary.words] = never[end] = False
 
     def draw(logits: Tensor) -> Tensor:  # (B, V) -> (B,)
-        return torch.multinomial(logits.softmax(dim=-1), 1, generator=generator)[:, 0]
+        return torch.multinomial(logits.masked_fill(never, -math.inf).softmax(dim=-1), 1, generator=generator)[:, 0]
 
     def left_to_right(name: str) -> list[list[int]]:
         ids = generate(models[name], torch.full((n, 1), begin), 100, stop=end, choose=draw)[:, 1:].tolist()

@@ -2,11 +2,12 @@
 
 import json
 import math
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 import torch
 
+from lablib import paths
 from lablib.architecture.decoder import DecoderConfig
 from lablib.corpus.world import World
 from lablib.pretraining import infilling, objective_study
@@ -118,6 +119,22 @@ def test_every_way_to_fill_write_and_read_gives_an_answer_to_each_question(of, c
     json.dumps(row)
 
 
+def test_who_writes_from_left_to_right_may_draw_words_and_the_end_only(monkeypatch, of, compared):
+    drawn = []
+
+    def eager_for_marks(model, ids, longest, stop, choose):
+        logits = torch.zeros(len(ids), of.vocabulary.V)
+        logits[:, of.vocabulary.words :] = 50.0  # without the rule a special token would be drawn nearly every time
+        drawn.extend(choose(logits).tolist())
+        return ids
+
+    monkeypatch.setattr(objective_study, "generate", eager_for_marks)
+    objective_study.writings(compared.models, of, 40, torch.Generator().manual_seed(0))
+    assert len(drawn) == 2 * 40
+    assert of.token("eos") in drawn
+    assert all(token < of.vocabulary.words or token == of.token("eos") for token in drawn)
+
+
 def test_the_command_writes_a_row_for_each_seed(monkeypatch, tmp_path):
     monkeypatch.setattr(objective_study, "SIZES", TINY)
     monkeypatch.setattr(objective_study, "corner", lambda: corner(training=200, held_out=40))
@@ -130,3 +147,22 @@ def test_the_command_writes_a_row_for_each_seed(monkeypatch, tmp_path):
     assert record["runs"][0]["recipe"]["steps"] == 2
     with pytest.raises(SystemExit):
         objective_study.main(["--out", str(path), "--processes", "0"])
+
+
+def test_the_carried_record_is_of_the_runs_that_stand_here():
+    record = json.loads(paths.data_path("experiments/objectives.json").read_text(encoding="utf-8"))
+    assert [run["seed"] for run in record["runs"]] == list(objective_study.SEEDS)
+    of = corner()
+    config = objective_study.config_of(of)
+    assert record["model"] == asdict(config)
+    compared = Comparison(of, plans(of, config), objective_study.RECIPE)
+    for run in record["runs"]:
+        assert run["recipe"] == asdict(replace(objective_study.RECIPE, steps=objective_study.STEPS))
+        assert list(run["trained"]) == list(compared.runs)
+        assert run["places"] == list(objective_study.PLACES)
+        for name, planned in compared.runs.items():
+            found = run["trained"][name]
+            assert found["parameters"] == sum(weight.numel() for weight in planned.model.parameters())
+            arithmetic = found["steps"] * found["flops_per_step"]
+            assert arithmetic == pytest.approx(4000 * run["trained"]["causal"]["flops_per_step"], rel=1e-3)
+    assert record["runs"][0]["trained"]["causal"]["flops_per_step"] == compared.runs["causal"].flops

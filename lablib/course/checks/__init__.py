@@ -14,6 +14,7 @@ MODULES = {
     "05": "data",
     "06": "tokenization",
     "07": "pretraining",
+    "08": "objectives",
 }
 
 
