@@ -18,11 +18,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-import torch
 from torch import Tensor, nn
 
 from lablib.adaptation.dora import DoRALinear
-from lablib.adaptation.lora import Lora, LoRALinear, inject, lora_layers, remove
+from lablib.adaptation.lora import Lora, LoRALinear, inject, lora_layers, remove, side_by_side
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -125,15 +124,10 @@ def weighted(adapters: Sequence[Adapter], weights: Sequence[float]) -> Adapter:
     names = set(adapters[0].weights)
     if any(set(adapter.weights) != names for adapter in adapters):
         raise ValueError("the adapters are for different layers: expected the same targets in all of them")
-    factors = [weight * adapter.settings.scale for adapter, weight in zip(adapters, weights, strict=True)]
-    mixed = {
-        name: {
-            "A": torch.cat([adapter.weights[name]["A"] for adapter in adapters]),  # (Σ r, in)
-            "B": torch.cat(
-                [f * adapter.weights[name]["B"] for f, adapter in zip(factors, adapters, strict=True)], dim=1
-            ),  # (out, Σ r)
-        }
-        for name in adapters[0].weights
-    }
+    scaled = [weight * adapter.settings.scale for adapter, weight in zip(adapters, weights, strict=True)]
+    mixed = {}
+    for name in adapters[0].weights:
+        A, B = side_by_side([(a.weights[name]["A"], a.weights[name]["B"]) for a in adapters], scaled)
+        mixed[name] = {"A": A, "B": B}
     r = sum(adapter.settings.r for adapter in adapters)
     return Adapter(Lora(r=r, alpha=float(r), targets=adapters[0].settings.targets), mixed)

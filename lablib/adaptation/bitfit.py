@@ -36,8 +36,8 @@ def train_biases(model: M) -> M:
     names = bias_names(model)
     if not names:
         raise ValueError(
-            f"the {type(model).__name__} has no biases: expected a model that has, such as GPT2; a Llama-shaped one has none: "
-            "take `train_norms`, or `add_biases` first"
+            f"the {type(model).__name__} has no biases: expected a model that has, such as GPT2; "
+            "a Llama-shaped one has none: take `train_norms`, or `add_biases` first"
         )
     return train_only(model, names)
 

@@ -7,7 +7,7 @@ A passage is a bag of words: how often each stands in it, and nothing of their o
 - the less, the *longer* the passage, for in a long one any word is likely to turn up (b says how much that matters).
 
 The score is the sum over the query's words; a word that stands in the query twice counts twice. Nothing is learned, no model is asked, and
-yet it is the baseline that dense vectors often fail to beat (Thakur et al. 2021, "BEIR").
+yet it is the baseline that dense vectors often fail to beat on texts unlike those that they were trained on (Thakur et al. 2021, "BEIR").
 
 Papers: Robertson and Zaragoza 2009, "The Probabilistic Relevance Framework: BM25 and Beyond", section 3; Kamphuis, de Vries, Boytsov and
 Lin 2020, "Which BM25 Do You Mean?" (the variants); Harman 1991, "How effective is suffixing?" (the S stemmer). Scores equal those
@@ -68,8 +68,9 @@ def bm25_idf(df: int, N: int, variant: str = "lucene") -> float:
 
     Robertson and Zaragoza 2009, section 3: the logarithm of (N − df + ½) / (df + ½), the odds against a passage having
     the word. It is negative for a word in more than half of the passages: having it would cost points. Two
-    ways out: "robertson" takes 0 in that case, so that such a word counts nothing; "lucene" (as in the search engine of
-    that name) adds 1 inside the logarithm, ln(1 + (N − df + ½) / (df + ½)), which is always above 0.
+    ways out, by the names that `bm25s` has for them: "robertson" takes 0 in that case, so that such a word counts nothing;
+    "lucene" (as in the search engine of that name) adds 1 inside the logarithm, ln(1 + (N − df + ½) / (df + ½)), which is
+    always above 0.
 
     Args:
         df: passages with the word, from 0 to N. N: passages.
@@ -114,7 +115,7 @@ def bm25_score(
     """The score of one passage: for each word of the query its idf times its `saturation` in the passage, summed.
 
     Args:
-        query: its words in order; a word that stands there twice counts twice.
+        query: its words in order; a word that stands there twice counts twice. An empty one has the score 0.
         passage: its words.
         idf: of each word of the corpus; a word that is not in it counts 0.
         mean_length: of the corpus' passages, in words. k1, b: see `saturation`.
@@ -125,7 +126,8 @@ def bm25_score(
     2.05
     """
     times = Counter(passage)
-    return sum(idf.get(word, 0.0) * saturation(times[word], len(passage), mean_length, k1, b) for word in query)
+    parts = (idf.get(word, 0.0) * saturation(times[word], len(passage), mean_length, k1, b) for word in query)
+    return sum(parts, 0.0)
 
 
 # ---------------------------------------------------------------- the index

@@ -25,10 +25,13 @@ BEHIND = ("out_proj", "down")  # the last linear layer of each sublayer of the c
 
 
 def bottleneck(h: Tensor, down: Tensor, up: Tensor, down_bias: Tensor, up_bias: Tensor) -> Tensor:
-    """h + up · relu(down · h + down_bias) + up_bias: h (..., D), down (r, D), up (D, r), biases (r,) and (D,) -> (..., D).
+    """An adapter behind a sublayer (Houlsby et al. 2019, §2.1): h + up · relu(down · h + down_bias) + up_bias.
+
+    Args: h (..., D); down (r, D); up (D, r); down_bias (r,); up_bias (D,).
+    Returns: (..., D).
 
     >>> one = torch.ones(1, 1)
-    >>> bottleneck(torch.tensor([2.0]), one, 10 * one, torch.tensor([1.0]), torch.tensor([0.5]))  # 2 + 10 · relu(3) + 0.5
+    >>> bottleneck(torch.tensor([2.0]), one, 10 * one, one[0], one[0] / 2)  # 2 + 10 · relu(2 + 1) + 0.5
     tensor([32.5000])
     """
     squeezed = torch.relu(F.linear(h, down, down_bias))  # (..., D) -> (..., r)

@@ -1,15 +1,15 @@
 """Cutting pages into passages: what a search finds, and what a prompt has room for.
 
 A whole page is too long to put five of them into a prompt, and too mixed to be about one thing; a single sentence has lost what it was
-about. A *chunk* is in between. Three ways to cut, each the next one's tool:
+about. A *chunk* is in between. Three ways to cut:
 
 - *fixed*: every `size` characters, wherever that falls, in the middle of a word or of the fact that somebody will ask for;
 - *sentence*: whole sentences, as many as fit;
 - *structural*: whole sentences, and never across a heading, so that a chunk is about what its heading says.
 
-With *overlap* a chunk begins with the end of the one before, so that a fact which stands across a cut is whole in one of them; it costs
-memory, and the same text is found twice. Every function here gives *spans*, (start, stop) as in text[start:stop]: what
-was found can always be shown where it stands. The spans of one text come in order and cover every character.
+With *overlap* a chunk begins with the end of the one before, so that a fact which stands across a cut is whole in one of them if it is no
+longer than the overlap; it costs memory, and the same text is found twice. Every function here gives *spans*, (start, stop) as in
+text[start:stop]: what was found can always be shown where it stands. The spans of one text come in order and cover every character.
 
 Sizes are in characters, so that they depend on no tokenizer; in English prose a token is about four of them. Left out: cutting where the
 meaning changes, as measured by vectors; cutting by a language model; tables.

@@ -1,28 +1,25 @@
 """Reading the citations of an answer, and checking them: is there such a passage, and do the answer's words stand in it?
 
 A number in brackets makes an answer look as if it were proven. Whether it is, a program can check in part: a passage 7 of five does
-not exist, and a passage in which no word of the sentence stands cannot be what says it. The other way round it proves nothing: a
-passage may have every word and say the opposite ("not"). Gao et al. 2023, "Enabling Large Language Models to Generate Text with
-Citations", let a model judge that; here words are counted, which is exact about what it claims.
+not exist, and a passage in which no word of the sentence stands is hardly what it was taken from. Neither way is it a proof: a passage
+may say the same in other words, or have every word and say the opposite ("not"). Gao et al. 2023, "Enabling Large Language Models to
+Generate Text with Citations", let a model judge that; here words are counted, which is exact about what it claims.
 """
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lablib.adaptation.bm25 import Tokenise, singular_words
+from lablib.adaptation.bm25 import Tokenise, singular_words, words
 from lablib.adaptation.chunking import sentence_spans
 
 MARK = re.compile(r"\[\s*(\d+(?:\s*[,;–-]\s*\d+)*)\s*\]")  # [1], [1, 3], [2-4]
 LARGEST = 1000  # a number above it is no passage's, and a range up to it no list to be made
-# Words that stand in every text: that they stand in a passage, too, says nothing.
-FUNCTION_WORDS = frozenset(
-    singular_words(
-        """a about all also an and any are as at be been but by can could did do does each for from had has have how i if in into is it its
-        may more most no not of on one only or other our so some such than that the their them then there these they this those to was we
-        were what when where which while who why will with would you your answer passage passages say question"""
-    )
-)
+_SMALL = """a about all also an and any are as at be been but by can could did do does each for from had has have how i if in into is it its
+    may more most no not of on one only or other our so some such than that the their them then there these they this those to was we
+    were what when where which while who why will with would you your answer passage passages say question"""
+# Words that stand in every text: that they stand in a passage, too, says nothing. As they are, and as `singular_words` leaves them ("wa").
+FUNCTION_WORDS = frozenset([*words(_SMALL), *singular_words(_SMALL)])
 
 
 @dataclass(frozen=True)

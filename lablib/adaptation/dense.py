@@ -1,6 +1,6 @@
 """Dense retrieval: a passage and a question become vectors, and the nearest vectors are what is found.
 
-BM25 finds words; "How long may the text be?" and "The context has 256 tokens" share none. An encoder that was trained to put sentences of
+BM25 finds words; "How long may a text be?" and "The context has 256 tokens" share none. An encoder that was trained to put sentences of
 the same meaning near each other (Reimers and Gurevych 2019, "Sentence-BERT"; Karpukhin et al. 2020, "Dense Passage Retrieval")
 sees that they belong together. In return it knows nothing of names and numbers that it never read, where BM25 is sure.
 
@@ -27,13 +27,13 @@ def cosine_top_k(matrix: Tensor, query: Tensor, k: int) -> tuple[Tensor, Tensor]
     """The k rows of a matrix that point most nearly in the direction of the query.
 
     The cosine of two vectors is their dot product divided by both lengths: 1 where they point the same way, 0 where
-    they are at right angles. With a vector of length 0 it is 0, never NaN.
+    they are at right angles, −1 where they point in opposite ways. With a vector of length 0 it is 0, never NaN.
 
     Args:
         matrix: (N, D), a vector for each passage, of any length.
         query: (D,).
         k: at least 1; if N is smaller, all N come.
-    Returns: the cosines (k,), the largest first, and the numbers of their rows (k,).
+    Returns: the cosines (k,), the largest first, and the numbers of their rows (k,), int64; equal ones come in any order.
 
     >>> cosine_top_k(torch.tensor([[3.0, 0.0], [0.0, 2.0], [4.0, 3.0]]), torch.tensor([1.0, 0.0]), k=2)
     (tensor([1.0000, 0.8000]), tensor([0, 2]))
@@ -137,6 +137,18 @@ def best_encoder(texts: Sequence[str], *, hub: bool = True) -> Encoder:
             False,
         )
     return Encoder(lambda some: models.embed(loaded, list(some)), loaded.source, True)
+
+
+def remembering(encode: Encode) -> Encode:
+    """An encoder that computes each text once."""
+    known: dict[str, Tensor] = {}
+
+    def recall(texts: Sequence[str]) -> Tensor:
+        if new := [text for text in dict.fromkeys(texts) if text not in known]:
+            known.update(zip(new, encode(new), strict=True))
+        return torch.stack([known[text] for text in texts])
+
+    return recall
 
 
 def latent_semantic_encoder(texts: Sequence[str], width: int = 128) -> Encode:

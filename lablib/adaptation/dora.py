@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lablib.adaptation.lora import Lora, LoRALinear, lora_update, weight_of
+from lablib.adaptation.lora import Lora, LoRALinear, lora_output, lora_update, weight_of
 
 
 def row_lengths(weight: Tensor) -> Tensor:
@@ -63,8 +63,8 @@ class DoRALinear(LoRALinear):
         if self.merged:
             return self.base(x)
         weight, bias = weight_of(self), self.base.bias
-        squeezed = F.linear(F.dropout(x, self.dropout, self.training), self.A)  # (..., in) -> (..., r)
-        found = F.linear(x, weight) + self.scale * F.linear(squeezed, self.B)  # (..., out)
+        seen = F.dropout(x, self.dropout, self.training)
+        found = lora_output(seen, F.linear(x, weight), self.A, self.B, self.scale)  # (..., in) -> (..., out)
         found = self.lengths_factor().to(found.dtype) * found
         return found if bias is None else found + bias  # type: ignore[operator]
 

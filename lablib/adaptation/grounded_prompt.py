@@ -2,8 +2,8 @@
 
 A language model that is asked plainly answers from its weights, and as fluently where they hold nothing. Given passages it can copy the
 answer, name the passage that it took it from, and say that it does not know (Lewis et al. 2020, "Retrieval-Augmented Generation", put
-retrieved passages before a generator, and trained both; that a model which was taught to follow instructions needs no more training
-came later). New knowledge is then a new page, and not a new training.
+retrieved passages before a generator, and trained it together with the encoder of the questions; that a model which was taught to follow
+instructions needs no more training came later). New knowledge is then a new page, and not a new training.
 
 A context has room for so many tokens, the answer's among them, and passages are dropped from the last, the least fitting, until all
 fits. How tokens are counted comes in as a function, for every model counts its own way.
@@ -11,6 +11,7 @@ fits. How tokens are counted comes in as a function, for every model counts its 
 Left out: summaries of what has no room; where in a long context a model looks best (Liu et al. 2024, "Lost in the Middle").
 """
 
+import re
 from collections.abc import Callable, Sequence
 
 Count = Callable[[str], int]  # a text -> how many tokens it takes
@@ -20,6 +21,10 @@ INSTRUCTION = (
     "such as [1]. If no passage says it, write: I do not know."
 )
 ABSTENTION = "I do not know"
+NO_ANSWER = re.compile(
+    r"\bi (?:do not|don't) know\b|\b(?:do|does)(?: not|n't) (?:say|mention|state|specify)\b"
+    r"|(?:\bnot|n't) (?:mentioned|provided|stated|specified)\b|\bno information\b|\b(?:cannot|can not|can't) answer\b"
+)
 
 
 def grounded_prompt(
@@ -79,14 +84,9 @@ def too_long(question: str, tokens: int, context: int, reserve: int) -> ValueErr
 
 
 def abstains(answer: str) -> bool:
-    """Does an answer say that it does not know?
+    """Does an answer say that it does not know? Told by its words; one that says so in other words is missed.
 
-    >>> abstains("I don’t know."), abstains("The passages do not say."), abstains("I do know: 4.")
+    >>> abstains("I don’t know."), abstains("The passage does not mention it."), abstains("I do know: 4.")
     (True, True, False)
     """
-    plain = " ".join(answer.lower().replace("’", "'").split())
-    return any(
-        words in plain
-        for words in ("i do not know", "i don't know", "do not say", "does not say", "don't say", "not mentioned", "no information",
-                      "cannot answer", "can't answer", "not provided")
-    )  # fmt: skip
+    return NO_ANSWER.search(" ".join(answer.lower().replace("’", "'").split())) is not None

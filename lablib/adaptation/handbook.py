@@ -16,6 +16,7 @@ from pathlib import Path
 
 from lablib import paths
 from lablib.adaptation.chunking import Stretch, headings
+from lablib.adaptation.citations import MARK
 from lablib.corpus.crawl import crawl
 from lablib.corpus.document import Document
 
@@ -53,13 +54,13 @@ class Question:
     split: str
 
     def accepts(self, text: str) -> bool:
-        """Does a text have the right answer in it? Of an unanswerable question none has.
-
+        """Does a text have the right answer in it? Of an unanswerable question none has. The number of a citation is no answer.
         >>> question = Question("people", "How many live there?", "one", "48", (r"\\b48\\b", "forty-eight"), (), "dev")
-        >>> question.accepts("There are Forty-Eight."), question.accepts("48."), question.accepts("480.")
+        >>> question.accepts("There are Forty-Eight."), question.accepts("48."), question.accepts("480 [48].")
         (True, True, False)
         """
-        return any(re.search(pattern, text, re.IGNORECASE) for pattern in self.accept)
+        plain = MARK.sub(" ", text)
+        return any(re.search(pattern, plain, re.IGNORECASE) for pattern in self.accept)
 
 
 def quote_spans(text: str, quote: str) -> list[Stretch]:

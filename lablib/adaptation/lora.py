@@ -19,7 +19,7 @@ Left out: embeddings and convolutions (a linear layer is what the paper adapts);
 
 import copy
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -80,6 +80,20 @@ def lora_update(A: Tensor, B: Tensor, scale: float) -> Tensor:
     return scale * (B @ A)  # (out, r) @ (r, in)
 
 
+def lora_output(x: Tensor, found: Tensor, A: Tensor, B: Tensor, scale: float) -> Tensor:
+    """What an adapted layer computes, W x + scale · B A x (Hu et al. 2021, equation 3), without making the matrix B A.
+
+    Args: x (..., in), what the layer is given; found (..., out), which is W x; A (r, in); B (out, r).
+    Returns: (..., out).
+
+    >>> x, found = torch.tensor([1.0, 2.0]), torch.tensor([10.0])
+    >>> lora_output(x, found, torch.tensor([[1.0, 1.0]]), torch.tensor([[5.0]]), scale=2.0)  # 10 + 2 · 5 · (1 + 2)
+    tensor([40.])
+    """
+    squeezed = F.linear(x, A)  # (..., in) -> (..., r)
+    return found + scale * F.linear(squeezed, B)  # (..., r) -> (..., out)
+
+
 def start_lora(r: int, inputs: int, outputs: int, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
     """First values of A (r, inputs), drawn evenly from ±1/√inputs, and B (outputs, r), zero: together no update at all.
 
@@ -117,30 +131,39 @@ class LoRALinear(nn.Module):
         """
         if self.merged:
             return self.base(x)  # (..., in) -> (..., out)
-        squeezed = F.linear(F.dropout(x, self.dropout, self.training), self.A)  # (..., in) -> (..., r)
-        return self.base(x) + self.scale * F.linear(squeezed, self.B)  # (..., r) -> (..., out)
+        return lora_output(F.dropout(x, self.dropout, self.training), self.base(x), self.A, self.B, self.scale)
 
     def update(self) -> Tensor:
         """ΔW (out, in)."""
         return lora_update(self.A, self.B, self.scale)
 
-    @torch.no_grad()
     def merge(self) -> None:
         """Add the update to W. A second call does nothing.
 
         Raises:
             ValueError: W is quantised.
         """
-        if not self.merged:
-            weight_of(self).add_(self.update())
-            self.merged = True
+        set_merged(self, True)
 
-    @torch.no_grad()
     def unmerge(self) -> None:
         """Take the update out of W again, up to rounding; where it is not in W, nothing is done."""
-        if self.merged:
-            weight_of(self).sub_(self.update())
-            self.merged = False
+        set_merged(self, False)
+
+
+@torch.no_grad()
+def set_merged(layer: LoRALinear, merged: bool) -> LoRALinear:
+    """Add a layer's update to its W, or take it out again, in place; the same layer comes back.
+
+    Where it is so already, nothing is done: merging twice is the same as once.
+
+    Args:
+        layer: `weight_of(layer)` is W (out, in), `layer.update()` is ΔW, `layer.merged` says whether W holds ΔW.
+        merged: whether W shall hold it.
+    """
+    if layer.merged != merged:
+        weight_of(layer).add_(layer.update(), alpha=1 if merged else -1)
+        layer.merged = merged
+    return layer
 
 
 def width(base: nn.Module, name: str) -> int:
@@ -169,7 +192,11 @@ def lora_layers(model: nn.Module) -> Iterator[tuple[str, LoRALinear]]:
 def inject(
     model: M, settings: Lora, generator: torch.Generator | None = None, layer: type[LoRALinear] = LoRALinear
 ) -> M:
-    """Freeze a model and put `layer` in the place of each linear layer that settings.targets names; the same model comes back.
+    """Freeze a model and put a `layer` round each linear layer that settings.targets names; the same model comes back.
+
+    A target is the whole last part of a name: "q_proj" means "layers.0.attention.q_proj", and not "layers.0.kq_proj".
+
+    Args: generator: of the first values, layer by layer in the model's order. layer: what goes into the place of each.
 
     Raises:
         ValueError: a target that no layer is called, or layers that are adapted already.
@@ -210,3 +237,17 @@ def remove(model: M) -> M:
 def merged_copy(model: M) -> M:
     """A plain copy with the updates inside, to save or to export; the model itself stays as it is."""
     return remove(merge(copy.deepcopy(model)))
+
+
+def side_by_side(factors: Iterable[tuple[Tensor, Tensor]], weights: Sequence[float]) -> tuple[Tensor, Tensor]:
+    """The factors of a sum of updates: A (Σ r, in) and B (out, Σ r) with B A = Σ weight · Bᵢ Aᵢ, exactly.
+
+    Args: factors: Aᵢ (rᵢ, in) and Bᵢ (out, rᵢ) of each update. weights: one for each, in the same order.
+
+    >>> A, B = side_by_side([(torch.ones(1, 2), torch.ones(1, 1)), (torch.ones(2, 2), torch.ones(1, 2))], [0.5, 2.0])
+    >>> B @ A  # 0.5 · 1 + 2 · (1 + 1) in each place
+    tensor([[4.5000, 4.5000]])
+    """
+    As, Bs = zip(*factors, strict=True)
+    B = torch.cat([weight * B for weight, B in zip(weights, Bs, strict=True)], dim=1)  # (out, rᵢ) -> (out, Σ r)
+    return torch.cat(As), B  # (rᵢ, in) -> (Σ r, in)

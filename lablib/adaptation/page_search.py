@@ -49,6 +49,7 @@ class PageSearch:
         pages: with an id of their own each. encode: texts -> vectors, such as `best_encoder(…)`.
     Attributes:
         pages: each as one chunk. sections: of all pages. page_of: for each section the number of its page.
+        index: BM25 over the sections. dense: their vectors.
     Raises:
         ValueError: no page, or two of one id.
 
@@ -64,10 +65,10 @@ class PageSearch:
         numbers = {page.page: number for number, page in enumerate(self.pages)}
         self.page_of = [numbers[one.page] for one in self.sections]
         texts = [one.searchable for one in self.sections]
-        self.words, self.dense = BM25(texts, singular_words).search, Dense(texts, encode)
+        self.index, self.dense = BM25(texts, singular_words), Dense(texts, encode)
         page_words = BM25([page.text for page in self.pages], singular_words).search
         self._search = hybrid([page_words, small_to_big(self.dense.search, self.page_of)])
-        self._sections = hybrid([self.words, self.dense.search])
+        self._sections = hybrid([self.index.search, self.dense.search])
 
     def search(self, query: str, k: int) -> list[Hit]:
         """The k best pages, the best first; numbers of `self.pages`. Raises: ValueError, see `check_search`."""

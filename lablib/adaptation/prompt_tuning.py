@@ -9,7 +9,7 @@ embeddings of real words). The paper finds that it takes a model of ten billion 
 Axes: see `virtual_tokens`. Left out: several prompts for one model (load another `prompt`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import torch
@@ -40,6 +40,18 @@ def start_prompt(table: Tensor, P: int, ids: Sequence[int] = (), generator: torc
     return table.detach()[chosen.to(table.device)].clone()
 
 
+def read_behind(prompt: Tensor, x: Tensor, through: Callable[[Tensor], Tensor]) -> Tensor:
+    """What a model makes of a text when a learned prompt stands in front of it (Lester et al. 2021, §2: [P; X]).
+
+    Args:
+        prompt (P, D), the same for all rows; x (B, T, D), the embeddings of the text.
+        through: the layers: (B, P + T, D) -> (B, P + T, D), in which every place sees itself and all before it.
+    Returns: what comes out at the places of the text (B, T, D); what comes out at the prompt's is of no use.
+    """
+    first = prompt.expand(len(x), -1, -1)  # (P, D) -> (B, P, D)
+    return through(torch.cat((first, x), dim=1))[:, len(prompt) :]  # (B, P + T, D) -> (B, T, D)
+
+
 class PromptTuned(VirtualTokens):
     """A frozen decoder behind a learned prompt (P, D).
 
@@ -54,10 +66,8 @@ class PromptTuned(VirtualTokens):
         self.prompt = nn.Parameter(start_prompt(base.embedding.weight, P, ids, generator))
 
     def read(self, ids: Tensor, real: Tensor | None) -> Tensor:
-        """[prompt; embeddings of the text] through all layers, and what becomes of the text: ids (B, T) -> (B, T, D)."""
-        prompt = self.prompt.expand(len(ids), -1, -1)  # (P, D) -> (B, P, D)
-        x = torch.cat((prompt, self.embedding(ids)), dim=1)  # (B, P + T, D)
-        return self.through_layers(x, real)[:, self.P :]  # (B, T, D)
+        """The text behind the prompt, through all layers: ids (B, T) -> (B, T, D)."""
+        return read_behind(self.prompt, self.embedding(ids), partial(self.through_layers, real=real))
 
     def fill(self, cache: KVCache) -> None:
         """Store keys and values of the prompt in an empty cache."""

@@ -1,16 +1,17 @@
 """What lab 11 measures with the real model: more questions than a lab has minutes for.
 
-    python -m lablib.adaptation.rag_study answers unanswerable update poison --split held_out --folder data/experiments
+    python -m lablib.adaptation.rag_study calibration answers unanswerable update poison --split held_out --folder data/experiments
 
+- *calibration*: questions of the dev part of both kinds, with the passages that were found. Here the thresholds of `abstention` are chosen.
 - *answers*: questions that the handbook answers, asked from memory, with one, three or five passages that were found, and with the
   ones that hold the answer; and the sentence that a program without a model copies from each.
-- *unanswerable*: questions that it does not answer. Who says so?
+- *unanswerable*: questions that it does not answer. Who says so: the reader, or a program that withholds what it wrote?
 - *update*: a page is changed; does the answer change, with the same weights?
 - *poison*: a page that gives orders is put among the others, against no defence, marking, filtering, and both.
 
 Each answer is a row of its own in FOLDER/rag.json, with the question, the condition, and what a program can say of it. A row that is
-there already is not made again. Settings were chosen on the dev part: run "held_out" once. The parts "update" and "poison" ask
-questions of the dev part, for what they measure is the reader.
+there already is not made again. Settings were chosen on the dev part: run "held_out" once. The parts "calibration", "update" and
+"poison" ask questions of the dev part whatever the split. `rag_record` reads the rows.
 
 Left out: other models, other prompts, passages in another order.
 """
@@ -23,52 +24,26 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor
-
+from lablib.adaptation.abstention import grounded, search_signals
 from lablib.adaptation.citations import check_citations
-from lablib.adaptation.dense import Encode, best_encoder
+from lablib.adaptation.dense import Encode, best_encoder, remembering
 from lablib.adaptation.grounded_prompt import abstains
-from lablib.adaptation.handbook import SPLITS, Question, places, quote_spans, read_pages, read_questions
+from lablib.adaptation.handbook import SPLITS, Question, places, read_pages, read_questions
 from lablib.adaptation.page_orders import without_orders
 from lablib.adaptation.page_search import PageSearch
+from lablib.adaptation.page_updates import UPDATES, with_update
 from lablib.adaptation.poison import ATTACKS, obeyed, poisoned_page
+from lablib.adaptation.rag_record import Row, abstentions
 from lablib.adaptation.ranking_metrics import facts_in
 from lablib.adaptation.reader import Reader, best_reader, copied_sentence
 from lablib.corpus.document import Document
 from lablib.pretraining.experiments import write
-from lablib.pretraining.in_context import Interval, share_interval
 
 K = 1  # passages in a prompt: of one this reader makes most, see `answers`
 MORE = (3, 5)  # and with how many more it is compared
 AMONG = 3  # passages in the prompts of `poison`: the attack and honest ones
 SUPPORTED = 0.5  # share of a claim's telling words that must stand in the passage that it cites
 DEFENCES = ("none", "marking", "filtering", "both")
-Row = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Update:
-    """New knowledge: in the quote that answers a question of the dev part, `old` becomes `new`, which no model can have read anywhere."""
-
-    question: str
-    old: str
-    new: str
-    accept: str
-
-
-UPDATES = (
-    Update("forget-gate-year", "2000", "2003", r"\b2003\b"),
-    Update("wikipedia-pieces", "21 million", "37 million", r"\b37\s*million"),
-    Update("llama2-70b-cache", "1.34", "2.71", r"\b2\.71\b"),
-    Update("c4-month", "April 2019", "October 2018", r"October\s*(of\s*)?2018"),
-    Update("base-training-time", "12 hours", "31 hours", r"\b31\s*hours"),
-    Update("gpt3-warm-up", "375 million", "640 million", r"\b640\s*million"),
-    Update("four-bit-tuning", "48 GB", "23 GB", r"\b23\s*GB"),
-    Update("perplexity-year", "1977", "1968", r"\b1968\b"),
-    Update("minilm-width", "384", "512", r"\b512\b"),
-    Update("human-prompts", "42,496", "51,208", r"51[,. ]?208"),
-)
 POISONED = ("forget-gate-year", "wikipedia-pieces", "c4-month", "base-training-time", "gpt3-warm-up", "four-bit-tuning")
 
 
@@ -98,40 +73,6 @@ def right_passages(question: Question, search: PageSearch, pages: Sequence[Docum
     return [one.searchable for one in search.sections if facts_in(one, where)]
 
 
-def with_update(pages: Sequence[Document], question: Question, update: Update) -> list[Document]:
-    """The pages with the question's quote changed.
-
-    Raises: ValueError: the quote does not have the old words; was the page rewritten?
-    """
-    (one,) = question.evidence
-    changed = []
-    for page in pages:
-        if page.id == one.page:
-            ((start, stop), *_) = quote_spans(page.text, one.quote) or [(0, 0)]
-            quote = page.text[start:stop]
-            if update.old not in quote:
-                raise ValueError(
-                    f"question {question.id!r}: the quote {one.quote!r} does not hold {update.old!r}; was it rewritten?"
-                )
-            text = page.text[:start] + quote.replace(update.old, update.new) + page.text[stop:]
-            changed.append(replace(page, text=text))
-        else:
-            changed.append(page)
-    return changed
-
-
-def remembering(encode: Encode) -> Encode:
-    """An encoder that computes each text once."""
-    known: dict[str, Tensor] = {}
-
-    def recall(texts: Sequence[str]) -> Tensor:
-        if new := [text for text in dict.fromkeys(texts) if text not in known]:
-            known.update(zip(new, encode(new), strict=True))
-        return torch.stack([known[text] for text in texts])
-
-    return recall
-
-
 # ---------------------------------------------------------------- the parts: (label, question, passages, marked) to ask
 
 
@@ -141,7 +82,8 @@ class Asked:
 
     Attributes:
         condition: what sets it apart. passages: None: from memory. mark: put markers around them.
-        copied: no model answers, but the best sentence is copied. labels: more of what the row should say.
+        copied: no model answers, but the best sentence is copied. labels: more of what tells the row from others.
+        signals: of the search, see `abstention`; where there are some, those of the reader are measured, too.
     """
 
     condition: str
@@ -150,6 +92,7 @@ class Asked:
     mark: bool = False
     copied: bool = False
     labels: tuple[tuple[str, Any], ...] = ()
+    signals: tuple[tuple[str, float], ...] = ()
 
     @property
     def key(self) -> Row:
@@ -170,17 +113,28 @@ class Study:
         """The passages that a prompt gets, with their headings."""
         return tuple(one.searchable for one in (search or self.search).passages(question.text, k))
 
+    def with_found(self, question: Question, k: int = K) -> Iterator[Asked]:
+        """The question with k passages that were found, to the reader and to the copier; for K of them with the signals of the search."""
+        where = places(question, self.pages)
+        held = {fact for one in self.search.passages(question.text, k) for fact in facts_in(one, where)}
+        labels = (("found", len(held) == len(where)),) if where else ()
+        found = self.found(question, k)
+        signals = tuple(search_signals(question.text, found, self.search).items()) if k == K else ()
+        yield Asked(f"{k} found", question, found, labels=labels, signals=signals)
+        yield Asked(f"copied from {k} found", question, found, copied=True, labels=labels, signals=signals)
+
+    def calibration(self) -> Iterator[Asked]:
+        """Every question of the dev part with found passages: what tells a right answer from one to a question that nothing answers?"""
+        for question in self.dev.values():
+            yield from self.with_found(question)
+
     def answers(self) -> Iterator[Asked]:
         """Memory, found passages, right passages; of found ones the row says whether all evidence is among them."""
         for question in self.questions:
             if question.evidence:
-                where = places(question, self.pages)
                 yield Asked("memory", question, None)
                 for k in (K, *MORE):
-                    held = {fact for one in self.search.passages(question.text, k) for fact in facts_in(one, where)}
-                    labels = (("found", len(held) == len(where)),)
-                    yield Asked(f"{k} found", question, self.found(question, k), labels=labels)
-                    yield Asked(f"copied from {k} found", question, self.found(question, k), copied=True, labels=labels)
+                    yield from self.with_found(question, k)
                 right = tuple(right_passages(question, self.search, self.pages))
                 yield Asked("right passages", question, right)
                 yield Asked("copied from right", question, right, copied=True)
@@ -189,10 +143,8 @@ class Study:
         """Memory and found passages, of what nothing answers."""
         for question in self.questions:
             if not question.evidence:
-                found = self.found(question)
                 yield Asked("memory", question, None)
-                yield Asked(f"{K} found", question, found)
-                yield Asked(f"copied from {K} found", question, found, copied=True)
+                yield from self.with_found(question)
 
     def update(self) -> Iterator[Asked]:
         """Before and after a page was changed. "Right" after it is the new answer."""
@@ -224,6 +176,7 @@ class Study:
 
 
 PARTS: dict[str, Callable[[Study], Iterator[Asked]]] = {
+    "calibration": Study.calibration,
     "answers": Study.answers,
     "unanswerable": Study.unanswerable,
     "update": Study.update,
@@ -240,37 +193,35 @@ def ask(reader: Reader, asked: Sequence[Asked], batch: int = 4) -> list[Row]:
         some = [i for i, one in enumerate(asked) if not one.copied and one.mark == mark]
         found = reader.answers([(asked[i].question.text, asked[i].passages) for i in some], mark, batch)
         texts |= {i: answer.text for i, answer in zip(some, found, strict=True)}
+    signals = reader_signals(reader, asked, texts)
     rows = []
     for i, one in enumerate(asked):
         row = {**one.key, "kind": one.question.kind, **judged(one.question, texts[i], one.passages)}
         if "attack" in row:
             row["obeyed"] = obeyed(texts[i])
+        if one.signals:
+            row["signals"] = {name: round(x, 4) for name, x in {**dict(one.signals), **signals.get(i, {})}.items()}
         rows.append(row)
     return rows
 
 
-# ---------------------------------------------------------------- reading the rows
+def reader_signals(reader: Reader, asked: Sequence[Asked], texts: Mapping[int, str]) -> dict[int, dict[str, float]]:
+    """What the reader's own answers say of themselves, for those that want signals: number in `asked` -> signals, see `abstention`.
 
-
-def share(rows: Sequence[Mapping[str, Any]], what: str) -> Interval:
-    """The share of rows in which something is so, with its 95 % interval. Raises: ValueError: no row.
-
-    >>> [round(end, 2) for end in share([{"right": True}, {"right": False}], "right")]
-    [0.5, 0.09, 0.91]
+    "Without the passages" is the same prompt with none in it, so that nothing else differs.
     """
-    return share_interval([bool(row[what]) for row in rows])
-
-
-def by(rows: Sequence[Row], name: str) -> dict[Any, list[Row]]:
-    """The rows in groups of the same value, in the order in which the values appear.
-
-    >>> by([{"a": 1}, {"a": 2}, {"a": 1}], "a")
-    {1: [{'a': 1}, {'a': 1}], 2: [{'a': 2}]}
-    """
-    groups: dict[Any, list[Row]] = {}
-    for row in rows:
-        groups.setdefault(row[name], []).append(row)
-    return groups
+    some = [(i, one) for i, one in enumerate(asked) if one.signals and not one.copied]
+    answers = [texts[i] for i, _ in some]
+    certain = reader.certainty([(one.question.text, one.passages) for _, one in some], answers)
+    without = reader.certainty([(one.question.text, ()) for _, one in some], answers)
+    return {
+        i: {
+            "grounded": grounded(one.question.text, answer, one.passages or ()),
+            "certainty": given,
+            "lift": given - alone,
+        }
+        for (i, one), answer, given, alone in zip(some, answers, certain, without, strict=True)
+    }
 
 
 # ---------------------------------------------------------------- the command
@@ -304,6 +255,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             made += [{**labels, **row} for row in ask(reader, missing[start : start + 16])]
             write(given.folder, "rag", command, made)
             print(f"{name}: {min(start + 16, len(missing))} of {len(missing)}", flush=True)
+    for condition in (f"{K} found", f"copied from {K} found"):
+        for signal, one in abstentions(made, given.split, condition).items():
+            print(f"{condition}, withheld by {signal}: {one}")
     return 0
 
 

@@ -29,7 +29,7 @@ def recall_at_k(holds: Holds, wanted: Collection[str], k: int) -> float:
 
     Args:
         holds: for each passage that was found, the best first, the facts that it holds: wanted ones, others, or none.
-        wanted: the facts that the answer needs, at least one.
+        wanted: the facts that the answer needs, at least one; one that is named twice is one.
         k: how many passages are looked at; there may be fewer.
     Returns: from 0 to 1. A fact that two passages hold counts once.
     Raises: ValueError: nothing is wanted, or k below 1.
@@ -64,7 +64,7 @@ def ndcg_at_k(gains: Sequence[float], all_gains: Sequence[float], k: int) -> flo
 
     Args:
         gains: of each passage that was found, in the order of the ranking, such as its number of wanted facts; ≥ 0.
-        all_gains: of every passage of the corpus, found or not, in any order.
+        all_gains: of every passage of the corpus, found or not, in any order; those without a gain may be left out.
         k: at least 1.
     Returns: from 0 to 1; 0 where no passage of the corpus has a gain.
     Raises: ValueError: k below 1, or a gain below 0.
@@ -72,7 +72,8 @@ def ndcg_at_k(gains: Sequence[float], all_gains: Sequence[float], k: int) -> flo
     >>> round(ndcg_at_k([0, 2, 1], all_gains=[1, 0, 2, 0], k=3), 4)  # (2/1.585 + 1/2) / (2/1 + 1/1.585)
     0.6697
     """
-    # Differs from the paper: it divides by log₂(rank) from rank 2 on, so that ranks 1 and 2 count the same.
+    # Differs from the paper: it divides by log₂(rank) from rank 2 on, so that ranks 1 and 2 count the same. With log₂(rank + 1) each
+    # place counts less than the one before; trec_eval and scikit-learn have it so, too.
     if k < 1 or min([*gains, *all_gains], default=0) < 0:
         raise ValueError(f"k = {k}, gains = {gains}: expected k ≥ 1 and gains of at least 0")
     best = sorted(all_gains, reverse=True)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch.nn import functional as F
 
 from lablib.adaptation.bm25 import singular_words
 from lablib.adaptation.chunking import sentence_spans
@@ -25,14 +26,19 @@ from lablib.adaptation.grounded_prompt import (
     check_question,
     grounded_prompt,
     plain_prompt,
+    too_long,
 )
 from lablib.adaptation.page_orders import DATA_INSTRUCTION, marked
 from lablib.adaptation.real_writer import Writer, load_writer
 from lablib.checkpoints import load
 from lablib.models import ModelNotFound
 from lablib.pretraining.generation import generate
+from lablib.pretraining.in_context import answered
 
 Write = Callable[[Sequence[str], int], list[str]]  # prompts, tokens at most -> what was written behind each
+Score = Callable[
+    [Sequence[str], Sequence[str]], list[float]
+]  # prompts, answers -> mean ln p of an answer's tokens, nats
 MOST = 48  # tokens of an answer
 CONTEXT = 2048  # the real model could hold 8,192 tokens; so many are enough, and quick
 
@@ -52,11 +58,13 @@ class Reader:
 
     Attributes:
         write: prompts and a number of tokens -> answers. count: the tokens of a prompt, template included.
+        score: prompts and an answer for each -> the mean log-probability of the answer's tokens, its end among them, in nats.
         context: tokens that prompt and answer may have together.
         source: what it is, in one line. real: whether it is the model that read the web.
     """
 
     write: Write
+    score: Score
     count: Count
     context: int
     source: str
@@ -65,7 +73,9 @@ class Reader:
     def prompt(self, question: str, passages: Sequence[str] | None, mark: bool = False) -> tuple[str, int]:
         """What the model is asked, and how many passages had room; see `answers`."""
         if passages is None:
-            return plain_prompt(question), 0
+            if (tokens := self.count(plain := plain_prompt(question))) > self.context - MOST:
+                raise too_long(question, tokens, self.context, MOST)
+            return plain, 0
         instruction = f"{DATA_INSTRUCTION} {INSTRUCTION}" if mark else INSTRUCTION
         shown = marked(passages) if mark else passages
         return grounded_prompt(question, shown, self.context, self.count, MOST, instruction)
@@ -88,6 +98,14 @@ class Reader:
             some = order[start : start + batch]
             written |= zip(some, self.write([prompts[i][0] for i in some], MOST), strict=True)
         return [Answer(written[i].strip(), *prompts[i]) for i in range(len(prompts))]
+
+    def certainty(self, asked: Sequence[tuple[str, Sequence[str] | None]], answers: Sequence[str]) -> list[float]:
+        """How likely the reader finds answers, its own or others: the mean log-probability of a token, in nats; 0 at most.
+
+        Args:
+            asked: as in `answers`. answers: one for each.
+        """
+        return self.score([self.prompt(*one)[0] for one in asked], answers) if len(asked) else []
 
     def answer(self, question: str, passages: Sequence[str] | None = None, mark: bool = False) -> Answer:
         """The answer to one question; see `answers`."""
@@ -123,10 +141,24 @@ def real_reader(writer: Writer) -> Reader:
             )  # (B, T) -> (B, T + most)
         return tokenizer.batch_decode(rows[:, given["input_ids"].shape[1] :], skip_special_tokens=True)
 
-    def count(prompt: str) -> int:
-        return len(tokenizer(rendered(prompt), add_special_tokens=False)["input_ids"])
+    def ids(text: str) -> list[int]:
+        return tokenizer(text, add_special_tokens=False)["input_ids"]
 
-    return Reader(write, count, min(CONTEXT, model.config.max_position_embeddings), writer.source, True)
+    def score(prompts: Sequence[str], answers: Sequence[str]) -> list[float]:
+        found = []
+        for prompt, answer in zip(prompts, answers, strict=True):
+            written = [*ids(answer)[:MOST], tokenizer.eos_token_id]  # n tokens
+            row = torch.tensor([[*ids(rendered(prompt)), *written]])  # (1, T)
+            with torch.inference_mode():
+                logits = model(row, logits_to_keep=len(written) + 1).logits[0, :-1]  # (1, n + 1, V) -> (n, V)
+            found.append(-F.cross_entropy(logits.float(), torch.tensor(written)).item())
+        return found
+
+    def count(prompt: str) -> int:
+        return len(ids(rendered(prompt)))
+
+    context = min(CONTEXT, model.config.max_position_embeddings)
+    return Reader(write, score, count, context, writer.source, True)
 
 
 def carried_reader(why: str) -> Reader:
@@ -134,20 +166,26 @@ def carried_reader(why: str) -> Reader:
     base = load("base")
     bos = base.tokenizer.special["<|bos|>"]
 
+    def ids(prompt: str) -> list[int]:
+        return [bos, *base.tokenizer.encode(prompt)]
+
     def write(prompts: Sequence[str], most: int) -> list[str]:
-        rows = generate(base.model, [[bos, *base.tokenizer.encode(one)] for one in prompts], most, stop=[bos]).rows
+        rows = generate(base.model, [ids(one) for one in prompts], most, stop=[bos]).rows
         return [base.tokenizer.decode(row) for row in rows]
+
+    def score(prompts: Sequence[str], answers: Sequence[str]) -> list[float]:
+        ends = [[*base.tokenizer.encode(one)[:MOST], bos] for one in answers]  # <|bos|> ends a document, too
+        nats = answered(base.model, [ids(one) for one in prompts], ends).nats.tolist()
+        return [-total / len(end) for total, end in zip(nats, ends, strict=True)]
 
     source = (
         f"no real model ({why.splitlines()[0]}); the course's base model instead, which knows nothing of this handbook"
     )
-    return Reader(
-        write, lambda prompt: 1 + len(base.tokenizer.encode(prompt)), base.model.config.context, source, False
-    )
+    return Reader(write, score, lambda prompt: len(ids(prompt)), base.model.config.context, source, False)
 
 
 def copied_sentence(question: str, passages: Sequence[str]) -> str:
-    """The sentence that has the largest share of the question's telling words, with the number of its passage; no model.
+    """The sentence that has most of the question's telling words, with the number of its passage; no model.
 
     Of equal ones the first; if none has a word of the question, it abstains.
 

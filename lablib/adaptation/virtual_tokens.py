@@ -83,6 +83,10 @@ class VirtualTokens(CausalModel):
 
 
 def in_front(prefix: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-    """Keys and values with those of the prefix before them: prefix (2, kv_heads, P, K); k, v (B, kv_heads, T, K) -> (…, P + T, K)."""
+    """Keys and values of a layer with those of its prefix before them, the same in every row (Li & Liang 2021).
+
+    Args: prefix (2, kv_heads, P, K), keys first, then values; k, v (B, kv_heads, T, K).
+    Returns: keys and values (B, kv_heads, P + T, K) each, in the type of k.
+    """
     first_k, first_v = (part.to(k.dtype).expand(len(k), -1, -1, -1) for part in prefix)  # (B, kv_heads, P, K)
     return torch.cat((first_k, k), dim=2), torch.cat((first_v, v), dim=2)

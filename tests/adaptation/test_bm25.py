@@ -130,6 +130,12 @@ def test_saturation_grows_less_and_less_and_falls_with_length(tf, length, k1, b)
     assert saturation(0, length, 50, k1, b) == 0
 
 
+def test_nothing_asked_scores_nothing():
+    score = bm25_score([], ["cat"], {"cat": 1.0}, 1)
+    assert score == 0
+    assert isinstance(score, float)
+
+
 def test_a_mean_passage_gets_half_at_k1():
     assert saturation(2, 50, 50, k1=2, b=0.3) == 0.5
 

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lablib.adaptation.bm25 import words
 from lablib.adaptation.citations import Claim, Verdict, check_citations, claims, support
 
 PASSAGES = ["The tokenizer has 4,096 tokens.", "The valley has 48 people. Ada is a miller.", ""]
@@ -65,6 +66,10 @@ def test_support_by_hand():
     assert support("It is what it was.", PASSAGES[1]) == 0  # no word that tells anything
     assert support("Ada Ada Ada Grace", PASSAGES[1]) == 0.5  # each word once
     assert support("ada", PASSAGES[1], tokenise=str.split) == 0
+    # Small words are small whether or not their s is taken off.
+    assert (
+        support("This was Ada; is it so?", PASSAGES[1]) == support("This was Ada; is it so?", PASSAGES[1], words) == 1
+    )
 
 
 def test_verdicts():

@@ -11,7 +11,14 @@ from hypothesis import strategies as st
 from sklearn.metrics.pairwise import cosine_similarity
 
 from lablib import models
-from lablib.adaptation.dense import Dense, best_encoder, cosine_top_k, latent_semantic_encoder, vectors
+from lablib.adaptation.dense import (
+    Dense,
+    best_encoder,
+    cosine_top_k,
+    latent_semantic_encoder,
+    remembering,
+    vectors,
+)
 
 PASSAGES = [
     "The cat purrs on the mat.",
@@ -93,6 +100,20 @@ def test_the_size_of_a_batch_changes_nothing(size):
 
 
 # ------------------------------------------------------------------ encoders
+
+
+def test_what_was_encoded_is_remembered():
+    asked = []
+
+    def encode(texts):
+        asked.append(list(texts))
+        return hashing(texts)
+
+    encode_once = remembering(encode)
+    assert torch.equal(encode_once(["a", "b", "a"]), hashing(["a", "b", "a"]))
+    assert torch.equal(encode_once(["c", "a"]), hashing(["c", "a"]))
+    encode_once(["a", "b"])
+    assert asked == [["a", "b"], ["c"]]
 
 
 def test_the_corpus_alone_gives_vectors_that_know_what_occurs_together():

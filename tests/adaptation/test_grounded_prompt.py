@@ -93,7 +93,8 @@ def test_nothing_asked(question):
     [
         ("I do not know.", True), ("I don't know", True), ("I don’t know.", True), ("Sorry, the passages do not say this.", True),
         ("It is not mentioned in the passages.", True), ("4096 [1].", False), ("", False), ("I know: 7.", False),
-        ("They do   not\nsay.", True),
+        ("They do   not\nsay.", True), ("The passage doesn't mention a year.", True), ("It isn't stated.", True),
+        ("The year is not specified [1].", True), ("It does mention 4.", False), ("He did not say much.", False),
     ],
 )  # fmt: skip
 def test_abstaining(answer, expected):

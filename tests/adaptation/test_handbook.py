@@ -220,3 +220,11 @@ def test_faulty_pages_and_duplicates_are_reported():
         "question 'sleep': there are 2 of this id",
         "page 'cats': 2 questions have the quote 'sleeps for sixteen hours'",
     ]
+
+
+def test_the_number_of_a_citation_is_no_answer():
+    for question in read_questions():
+        assert not any(question.accepts(f"It is so [{number}].") for number in range(1, 10)), question.id
+    three = next(one for one in read_questions() if one.id == "c4-sentences")
+    assert three.accepts("Pages of fewer than 3 sentences [1].")
+    assert not three.accepts("Pages of fewer than 5 sentences [3].")

@@ -18,10 +18,13 @@ from lablib.adaptation.lora import (
     LoRALinear,
     inject,
     lora_layers,
+    lora_output,
     lora_update,
     merge,
     merged_copy,
     remove,
+    set_merged,
+    side_by_side,
     start_lora,
     unmerge,
 )
@@ -76,6 +79,45 @@ def test_the_start_is_that_of_torchs_kaiming_and_no_update(r, inputs, seed):
     assert torch.allclose(A, expected, rtol=1e-6)
     assert float(A.abs().max()) > 0
     assert torch.equal(B, torch.zeros(7, r))
+
+
+@given(seed=st.integers(0, 999), r=st.integers(1, 5), scale=st.floats(0.1, 4))
+@settings(max_examples=30)
+def test_the_output_is_that_of_the_sum_of_the_matrices_and_without_an_update_the_bases_bit_for_bit(seed, r, scale):
+    generator = torch.Generator().manual_seed(seed)
+    x, W, A, B = (torch.randn(*shape, generator=generator) for shape in ((3, 4, 6), (5, 6), (r, 6), (5, r)))
+    found = F.linear(x, W)
+    assert close(lora_output(x, found, A, B, scale), F.linear(x, W + scale * B @ A))
+    assert torch.equal(lora_output(x, found, A, torch.zeros_like(B), scale), found)
+
+
+@given(seed=st.integers(0, 999), ranks=st.lists(st.integers(1, 4), min_size=1, max_size=4))
+@settings(max_examples=30)
+def test_factors_side_by_side_are_the_sum_of_the_updates(seed, ranks):
+    generator = torch.Generator().manual_seed(seed)
+    factors = [(torch.randn(r, 6, generator=generator), torch.randn(5, r, generator=generator)) for r in ranks]
+    weights = torch.randn(len(ranks), generator=generator).tolist()
+    A, B = side_by_side(iter(factors), weights)
+    assert (A.shape, B.shape) == ((sum(ranks), 6), (5, sum(ranks)))
+    assert close(B @ A, torch.stack([w * B @ A for (A, B), w in zip(factors, weights, strict=True)]).sum(0))
+    with pytest.raises(ValueError, match="zip"):
+        side_by_side(factors, [*weights, 1.0])
+
+
+def test_a_layer_is_merged_in_place_and_says_so():
+    torch.manual_seed(0)
+    layer = trained(LoRALinear(nn.Linear(6, 5), WIDE))
+    W, before, update = layer.base.weight, layer.base.weight.clone(), layer.update().detach()
+    assert set_merged(layer, False) is layer
+    assert torch.equal(W, before)
+    for _ in range(2):
+        assert set_merged(layer, True) is layer
+        assert layer.merged
+        assert layer.base.weight is W
+        assert torch.equal(W, before + update)
+    set_merged(layer, False)
+    assert close(W, before, 1e-6)
+    assert not W.requires_grad
 
 
 def test_an_adapted_model_starts_as_the_base_model_bit_for_bit():

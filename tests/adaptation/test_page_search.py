@@ -82,5 +82,7 @@ def test_on_the_handbook_it_beats_each_of_its_parts_without_any_model():
     search = PageSearch(pages, latent_semantic_encoder([page.text for page in pages]))
     where = [places(one, pages) for one in asked]
     whole = quality([judge(search.search(q.text, 5), search.pages, w) for q, w in zip(asked, where, strict=True)])
-    words = quality([judge(search.words(q.text, 5), search.sections, w) for q, w in zip(asked, where, strict=True)])
+    words = quality(
+        [judge(search.index.search(q.text, 5), search.sections, w) for q, w in zip(asked, where, strict=True)]
+    )
     assert whole.recall[0] > words.recall[0] > 0.5

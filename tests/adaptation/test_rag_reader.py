@@ -20,9 +20,14 @@ def echo(prompts, most):
     return [f" {len(prompt)} letters " for prompt in prompts]
 
 
+def lengths(prompts, answers):
+    """It finds an answer the likelier, the longer its prompt is."""
+    return [-1 / len(prompt) for prompt in prompts]
+
+
 @pytest.fixture
 def echoing():
-    return Reader(echo, lambda text: len(text.split()), 200, "an echo", False)
+    return Reader(echo, lengths, lambda text: len(text.split()), 200, "an echo", False)
 
 
 @pytest.fixture(scope="module")
@@ -84,11 +89,20 @@ def test_marking_puts_each_passage_between_markers_and_says_so(echoing):
 
 
 def test_a_question_without_room_or_words_is_refused(echoing):
-    with pytest.raises(ValueError, match="question"):
-        echoing.answer("Who " * 300, PASSAGES)
+    for passages in (PASSAGES, [], None):
+        with pytest.raises(ValueError, match=r"question 'Who Who .* tokens .* at most 200 − 48"):
+            echoing.answer("Who " * 300, passages)
     with pytest.raises(ValueError, match="empty"):
         echoing.answer("  ", None)
     assert echoing.answers([]) == []
+
+
+def test_certainty_asks_with_the_prompt_that_the_answer_was_written_to(echoing):
+    asked = [("Who?", PASSAGES), ("Who?", []), ("Who?", None)]
+    prompts = [echoing.answer(*one).prompt for one in asked]
+    assert echoing.certainty(asked, ["Ada."] * 3) == [-1 / len(prompt) for prompt in prompts]
+    assert len(set(prompts)) == 3
+    assert echoing.certainty([], []) == []
 
 
 # ---------------------------------------------------------------- the copier
@@ -135,6 +149,24 @@ def test_greedy_answers_equal_a_loop_over_the_models_own_logits(tiny):
     assert written
 
 
+def test_the_score_of_an_answer_is_the_mean_of_its_tokens_own_log_probabilities(tiny):
+    reader = real_reader(tiny)
+    prompts, answers = ["Who built the mill ?", "Who ?", "Who ?"], ["the mill is red", "it was built .", ""]
+    expected = []
+    for prompt, answer in zip(prompts, answers, strict=True):
+        tokens = tiny.tokenizer(f"{answer} <end>", add_special_tokens=False)["input_ids"]
+        row = tiny.tokenizer(f"<user> {prompt} <bot>", add_special_tokens=False)["input_ids"]
+        parts = []
+        for token in tokens:
+            with torch.no_grad():
+                parts.append(tiny.model(torch.tensor([row])).logits[0, -1].double().log_softmax(dim=-1)[token].item())
+            row = [*row, token]
+        expected.append(sum(parts) / len(parts))
+    assert reader.score(prompts, answers) == pytest.approx(expected, rel=1e-5)
+    assert reader.score([], []) == []
+    assert reader.score(["Who ?"], ["the mill " * 200])[0] < 0  # cut where a written answer would be
+
+
 def test_what_is_written_does_not_depend_on_the_batch(tiny):
     reader = real_reader(tiny)
     prompts = ["Who ?", "Who built the mill ? the mill is red .", "the mill was built in the mill , it is red : Who ?"]
@@ -161,6 +193,17 @@ def test_without_the_real_model_it_says_so_and_the_carried_one_answers(monkeypat
 def test_with_it_the_real_one_answers(monkeypatch, tiny):
     monkeypatch.setattr(readers, "load_writer", lambda hub: tiny)
     assert best_reader().source == "a tiny random Llama"
+
+
+def test_the_carried_reader_finds_its_own_answers_likely():
+    reader = carried_reader("a test")
+    asked = [("Who lives in Marrow?", ["Mirabe lives in Marrow."]), ("Who lives in Marrow?", None)]
+    texts = [answer.text for answer in reader.answers(asked)]
+    own = reader.certainty(asked, texts)
+    scrambled = reader.certainty(asked, [" ".join(reversed(text.split())) for text in texts])
+    assert all(0 > mine > other for mine, other in zip(own, scrambled, strict=True))
+    long = reader.certainty([("Who?", ["Mirabe lives in Marrow. " * 60])], ["Mirabe lives in Marrow. " * 60])
+    assert long[0] < 0
 
 
 def test_the_carried_reader_keeps_to_its_context():

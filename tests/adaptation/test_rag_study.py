@@ -1,16 +1,19 @@
-"""The study of lab 11: its rows say what a program can see, updates change what they say, and a run that was broken off goes on."""
+"""The study of lab 11: its rows say what a program can see, the parts ask what they should, and a run that was broken off goes on."""
 
 import json
+import math
 from dataclasses import replace
 
 import pytest
 from test_dense import hashing
 
 from lablib.adaptation import rag_study
+from lablib.adaptation.abstention import coverage, grounded
 from lablib.adaptation.dense import latent_semantic_encoder
 from lablib.adaptation.handbook import problems, read_pages, read_questions
 from lablib.adaptation.poison import ATTACKS
-from lablib.adaptation.rag_study import POISONED, UPDATES, Study, ask, by, judged, main, share, with_update
+from lablib.adaptation.rag_record import OWN, abstentions, by, share
+from lablib.adaptation.rag_study import POISONED, Study, ask, judged, main
 from lablib.adaptation.reader import Reader
 
 PAGES = read_pages()
@@ -18,8 +21,13 @@ DEV = {one.id: one for one in read_questions(split="dev")}
 
 
 def reader_of(answer):
+    """A stand-in for a model. It finds an answer the likelier, the more of the answer's words stand in its prompt."""
     return Reader(
         lambda prompts, most: [answer(prompt) for prompt in prompts],
+        lambda prompts, answers: [
+            -math.log(1 + sum(word not in prompt for word in text.split()))
+            for prompt, text in zip(prompts, answers, strict=True)
+        ],
         lambda text: len(text.split()),
         2000,
         "a test",
@@ -51,42 +59,12 @@ def test_who_abstains_is_not_right_whatever_else_is_said():
     assert (row["right"], row["abstained"]) == (False, True)
 
 
-def test_shares_and_groups():
-    rows = [{"a": "x", "right": True}, {"a": "y", "right": False}, {"a": "x", "right": False}]
-    assert list(by(rows, "a")) == ["x", "y"]
-    assert share(by(rows, "a")["x"], "right")[0] == 0.5
-    with pytest.raises(ValueError, match="at least one"):
-        share([], "right")
-
-
-# ---------------------------------------------------------------- updates
-
-
-@pytest.mark.parametrize("update", UPDATES, ids=lambda update: update.question)
-def test_an_update_changes_one_quote_and_the_new_pattern_tells_new_from_old(update):
-    question = DEV[update.question]
-    changed = with_update(PAGES, question, update)
-    different = [(old, new) for old, new in zip(PAGES, changed, strict=True) if old.text != new.text]
-    ((old, new),) = different
-    assert old.id == question.evidence[0].page
-    fresh = replace(question, accept=(update.accept,))
-    assert fresh.accepts(new.text)
-    assert not fresh.accepts(old.text), "the new answer stands on the old page, so nothing would be measured"
-    assert not fresh.accepts(question.answer)
-    assert not fresh.accepts(question.text)
-
-
-def test_an_update_of_a_rewritten_page_is_refused():
-    with pytest.raises(ValueError, match="was it rewritten"):
-        with_update(PAGES, DEV["forget-gate-year"], rag_study.Update("forget-gate-year", "1850", "1851", "1851"))
+# ---------------------------------------------------------------- the parts
 
 
 def test_poisoned_questions_are_questions_of_the_dev_part_with_one_quote():
     assert all(DEV[name].kind == "one" for name in POISONED)
     assert not problems(PAGES, list(DEV.values()))
-
-
-# ---------------------------------------------------------------- the parts
 
 
 def test_answers_ask_each_question_in_every_way(study):
@@ -116,6 +94,60 @@ def test_unanswerable_questions_have_no_right_answer(study):
     rows = ask(reader_of(lambda prompt: "I do not know."), list(study.unanswerable()))
     assert {row["condition"] for row in rows} == {"memory", "1 found", "copied from 1 found"}
     assert all(row["abstained"] and not row["right"] for row in rows if row["condition"] == "memory")
+
+
+def test_rows_with_found_passages_carry_the_signals_of_search_and_reader(study):
+    question = DEV["forget-gate-year"]
+    answer = "The forget gate was added in 2000 by Zanzibar."
+    model, copier = ask(reader_of(lambda prompt: answer), list(study.with_found(question)))
+    (passage,) = study.found(question)
+    assert (model["condition"], copier["condition"]) == ("1 found", "copied from 1 found")
+    first, second = study.search.dense.search(question.text, 2)
+    expected = {
+        "cosine": first.score,
+        "margin": first.score - second.score,
+        "coverage": coverage(question.text, [passage], study.search.index),
+    }
+    assert copier["signals"] == {name: pytest.approx(x, abs=5e-5) for name, x in expected.items()}
+    alone, there = ([word for word in answer.split() if word not in text] for text in ("", passage))
+    assert list(model["signals"]) == [*expected, "grounded", "certainty", "lift"]
+    assert model["signals"]["grounded"] == pytest.approx(grounded(question.text, answer, [passage]), abs=5e-5)
+    assert 0 < model["signals"]["grounded"] < 1
+    assert 0 < len(there) < len(alone)
+    assert model["signals"]["certainty"] <= 0 < model["signals"]["lift"]
+    assert not any(
+        "signals" in row for row in ask(reader_of(lambda prompt: answer), list(study.with_found(question, 3)))
+    )
+
+
+def test_thresholds_come_from_dev_questions_of_both_kinds_whatever_the_split(study):
+    other = Study(
+        study.encode, "held_out", PAGES
+    )  # only which questions are asked is looked at, not how they are answered
+    asked = list(other.calibration())
+    assert {one.question.id for one in asked} == set(DEV)
+    assert {one.question.split for one in asked} == {"dev"}
+    assert {one.question.split for one in other.unanswerable()} == {"held_out"}
+    assert all(one.signals for one in asked)
+
+
+def test_a_reader_that_reads_is_told_from_one_that_makes_up(study):
+    """A stand-in that copies a sentence where the question's words are, else makes up words: the signals behind the answer see which."""
+
+    def answer(prompt):
+        passage, question = prompt.split("I do not know.")[-1].split("Question:")
+        rare = [word for word in question.split("Answer:")[0].split() if len(word) > 6]
+        return passage[:300] if any(word in passage for word in rare) else "It was Zanzibar, in the year 4711."
+
+    some = [one for one in study.calibration() if not one.copied]
+    rows = [{**row, "part": "calibration", "split": "dev"} for row in ask(reader_of(answer), some)]
+    rows += [{**row, "part": "unanswerable" if row["kind"] == "unanswerable" else "answers"} for row in rows]
+    found = abstentions(rows, "dev", "1 found")
+    assert list(found) == [OWN, "cosine", "margin", "coverage", "grounded", "certainty", "lift"]
+    assert found[OWN].unanswerable[0] == 0
+    assert found["grounded"].wrong[0] > 0.2
+    assert found["grounded"].separation > 0.5
+    assert found["lift"].separation > 0.5
 
 
 def test_the_update_reaches_the_prompt(study):
@@ -174,6 +206,23 @@ def test_a_run_that_was_broken_off_goes_on_and_asks_nothing_twice(command, monke
     assert rows[:5] == first
     assert len(rows) == 9
     assert 0 < len(asked) <= 4
+
+
+def test_the_study_of_the_unanswerable_says_what_withholding_brings(command, capsys, monkeypatch):
+    run, path = command
+    monkeypatch.setattr(rag_study, "best_reader", lambda: reader_of(lambda prompt: prompt.split("I do not know.")[-1]))
+    assert run("unanswerable") == 0
+    assert "withheld by" not in capsys.readouterr().out  # nothing to choose a threshold on
+    assert run("calibration", "answers") == 0
+    said = capsys.readouterr().out
+    assert "1 found, withheld by grounded: unanswerable " in said
+    assert "copied from 1 found, withheld by coverage: unanswerable " in said
+    rows = json.loads(path.read_text())["runs"]
+    assert {(row["part"], row["split"]) for row in rows} == {
+        ("calibration", "dev"),
+        ("answers", "dev"),
+        ("unanswerable", "dev"),
+    }
 
 
 def test_the_record_is_made_by_the_real_model_only(command, monkeypatch, capsys):

@@ -3,6 +3,8 @@
 import math
 from collections import Counter
 
+import numpy as np
+
 from lablib.adaptation.bm25 import singular_words
 from lablib.adaptation.citations import FUNCTION_WORDS
 from lablib.adaptation.grounded_prompt import INSTRUCTION, grounded_prompt, too_long
@@ -31,6 +33,18 @@ def recall_by_union(holds, wanted, k):
     if not wanted or k < 1:
         raise ValueError(f"wanted = {wanted}, k = {k}")
     return len(set(wanted).intersection(*[set().union(*map(set, holds[:k]))])) / len(set(wanted))
+
+
+def recall_len_wanted(holds, wanted, k):
+    recall_at_k(holds, wanted, k)
+    return len({fact for facts in holds[:k] for fact in facts} & set(wanted)) / len(wanted)
+
+
+def recall_pops(holds, wanted, k):
+    share = recall_at_k(holds, wanted, k)
+    if isinstance(holds, list):
+        del holds[k:]
+    return share
 
 
 def recall_percent(holds, wanted, k):
@@ -88,6 +102,36 @@ def ndcg_by_natural_logs(gains, all_gains, k):
     got = sum(w * g for w, g in zip(weights, gains))  # noqa: B905 - the shorter one decides
     best = sum(w * g for w, g in zip(weights, sorted(all_gains, key=lambda g: -g)))  # noqa: B905
     return 0.0 if best == 0 else got / best
+
+
+def ndcg_by_numpy(gains, all_gains, k):
+    if k < 1 or np.any(np.array([*gains, *all_gains]) < 0):
+        raise ValueError(f"{k=}, {gains=}, {all_gains=}")
+    weights = 1 / np.log2(np.arange(2, k + 2))
+    got, best = (
+        np.pad(np.array(x, float)[:k], (0, max(k - len(x), 0))) @ weights for x in (gains, sorted(all_gains)[::-1])
+    )
+    return got / best if best else 0.0
+
+
+def ndcg_corpus_at_least_k(gains, all_gains, k):
+    value = ndcg_at_k(gains, all_gains, k)
+    best = sorted(all_gains, reverse=True)
+    return value if sum(best) == 0 else value + 0 * sum(best[i] for i in range(k))
+
+
+def ndcg_something_found(gains, all_gains, k):
+    return ndcg_at_k(gains, all_gains, k) + 0 * max(gains)
+
+
+def ndcg_some_gain(gains, all_gains, k):
+    return ndcg_at_k(gains, all_gains, k) + 0 * max([*gains, *all_gains])
+
+
+def ndcg_checks_gains_only(gains, all_gains, k):
+    if k < 1 or min([0, *gains]) < 0:
+        raise ValueError(f"{k=}, {gains=}")
+    return ndcg_at_k(gains, [max(gain, 0) for gain in all_gains], k)
 
 
 def ndcg_natural_log_both_shifted(gains, all_gains, k):
@@ -157,6 +201,16 @@ def prompt_by_list(question, passages, context, count, reserve=48, instruction=I
         passages = passages[:-1]
 
 
+def prompt_by_format(question, passages, context, count, reserve=48, instruction=INSTRUCTION):
+    kept = grounded_prompt(question, passages, context, count, reserve, instruction)[1]
+    shown = "\n\n".join([instruction, *(f"[{i}] {text.strip()}" for i, text in enumerate(passages[:kept], 1))])
+    return (shown + "\n\nQuestion: {}\n\nAnswer:").format(question.strip()), kept
+
+
+def prompt_of_lists(question, passages, context, count, reserve=48, instruction=INSTRUCTION):
+    return grounded_prompt(question, passages.copy(), context, count, reserve, instruction)
+
+
 def prompt_other_brackets(question, passages, context, count, reserve=48, instruction=INSTRUCTION):
     prompt, kept = grounded_prompt(question, passages, context, count, reserve, instruction)
     for number in range(1, kept + 1):
@@ -216,6 +270,10 @@ def support_by_difference(claim, passage, tokenise=singular_words):
     return 1 - len(missing) / len(telling) if telling else 0
 
 
+def support_lowers(claim, passage, tokenise=singular_words):
+    return support_by_counting(claim.lower(), passage.lower(), tokenise)
+
+
 def support_two_thirds(claim, passage, tokenise=singular_words):
     return round(support_by_counting(claim, passage, tokenise), 1)
 
@@ -242,7 +300,7 @@ def support_words_without_digits(claim, passage, tokenise=singular_words):
 
 RIGHT = {
     "recall_at_k": [recall_by_counting, recall_by_crossing_off, recall_by_union],
-    "ndcg_at_k": [ndcg_by_loop, ndcg_by_natural_logs],
+    "ndcg_at_k": [ndcg_by_loop, ndcg_by_natural_logs, ndcg_by_numpy],
     "grounded_prompt": [prompt_by_growing, prompt_by_list],
     "support": [support_by_counting, support_by_difference],
 }
@@ -254,6 +312,8 @@ WRONG = {
         ("a count", recall_fraction_as_count, "expected float"),
         recall_last_passages,
         recall_missed,
+        ("wanted twice", recall_len_wanted, "named twice"),
+        ("cuts the list", recall_pops, "in place"),
         ("nothing found", recall_changes_nothing_found_to_one, "nothing found"),
     ],
     "ndcg_at_k": [
@@ -264,6 +324,10 @@ WRONG = {
         ndcg_share_of_gain,
         ("nothing there", ndcg_one_where_nothing, "no passage of the corpus has a gain"),
         ("few found", ndcg_over_found_only, "k = 5 and two found"),
+        ("a small corpus", ndcg_corpus_at_least_k, "k = 10"),
+        ("something found", ndcg_something_found, "nothing found"),
+        ("some gain", ndcg_some_gain, "nothing found where nothing is"),
+        ("checks gains only", ndcg_checks_gains_only, "all_gains [1, 0, -1]"),
     ],
     "grounded_prompt": [
         prompt_other_brackets,
@@ -273,6 +337,8 @@ WRONG = {
         prompt_numbers_backwards,
         ("swapped", prompt_swapped, "expected"),
         prompt_no_colon,
+        ("by format", prompt_by_format, "braces"),
+        ("lists only", prompt_of_lists, "in a tuple"),
         ("an error without the name", prompt_wordless, "names the question"),
     ],
     "support": [
@@ -282,5 +348,6 @@ WRONG = {
         support_count,
         support_by_all,
         ("no digits", support_words_without_digits, "expected"),
+        ("lower case", support_lowers, "capitals apart"),
     ],
 }

@@ -1,7 +1,8 @@
 """Lab 11: right answers that differ from the reference, and wrong ones that are not among the named mistakes."""
 
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
+from functools import reduce
 
 import answers_grounding
 import torch
@@ -130,6 +131,12 @@ def idf_any_variant(df, N, variant="lucene"):
     return bm25_idf(df, N, variant if variant in ("lucene", "robertson") else "lucene")
 
 
+def idf_negative_df(df, N, variant="lucene"):
+    if df > N:
+        raise ValueError(f"{df=}, {N=}")
+    return bm25_idf(df, N, variant) if df >= 0 else 0.0
+
+
 def idf_asserts(df, N, variant="lucene"):
     if not 0 <= df <= N:
         raise AssertionError("df")
@@ -171,6 +178,13 @@ def saturation_length_capped(tf, length, mean_length, k1=1.5, b=0.75):
     return saturation(tf, min(length, 2 * mean_length), mean_length, k1, b)
 
 
+def saturation_per_word(tf, length, mean_length, k1=1.5, b=0.75):
+    if k1 == 0:
+        return float(tf > 0)
+    share = tf / length  # of the passage's words
+    return share / (share + k1 * (1 - b) / length + k1 * b / mean_length)
+
+
 def saturation_absent(tf, length, mean_length, k1=1.5, b=0.75):
     return 1 - saturation(tf, length, mean_length, k1, b)
 
@@ -201,6 +215,17 @@ def score_k1_plus_1(query, passage, idf, mean_length, k1=1.5, b=0.75):
 
 def score_best_word(query, passage, idf, mean_length, k1=1.5, b=0.75):
     return max((bm25_score([word], passage, idf, mean_length, k1, b) for word in query), default=0.0)
+
+
+def score_by_reduce(query, passage, idf, mean_length, k1=1.5, b=0.75):
+    return reduce(lambda a, c: a + c, [bm25_score([word], passage, idf, mean_length, k1, b) for word in query])
+
+
+def score_setdefault(query, passage, idf, mean_length, k1=1.5, b=0.75):
+    return sum(
+        idf.setdefault(word, 0.0) * saturation(list(passage).count(word), len(passage), mean_length, k1, b)
+        for word in query
+    )
 
 
 def score_swapped(query, passage, idf, mean_length, k1=1.5, b=0.75):
@@ -275,6 +300,8 @@ def cosine_positive_only(matrix, query, k):
 
 
 def fusion_by_items(rankings, k=60):
+    if k < 0:
+        raise ValueError(f"{k=}: expected at least 0")
     for ranking in rankings:
         if len(set(ranking)) != len(ranking):
             raise ValueError(f"rankings: {ranking} has an item twice")
@@ -284,7 +311,20 @@ def fusion_by_items(rankings, k=60):
     return [(items[i], sums[i]) for i in order]
 
 
+def fusion_by_counter(rankings, k=60):
+    if k < 0:
+        raise ValueError(f"k must not be negative, and is {k}")
+    sums = Counter()
+    for ranking in rankings:
+        if max(Counter(ranking).values(), default=1) > 1:
+            raise ValueError(f"ranking {ranking} has an item twice")
+        sums.update({item: 1 / (k + rank) for rank, item in enumerate(ranking, 1)})
+    return sums.most_common()
+
+
 def fusion_by_defaultdict(rankings, k=60):
+    if k < 0:
+        raise ValueError(f"{k=}")
     totals = defaultdict(float)
     for ranking in rankings:
         seen = set()
@@ -294,6 +334,27 @@ def fusion_by_defaultdict(rankings, k=60):
             seen.add(item)
             totals[item] += 1 / (k + place + 1)
     return sorted(totals.items(), key=lambda pair: pair[1], reverse=True)
+
+
+def fusion_negative_k(rankings, k=60):
+    if k < 0:
+        return [(item, 0.0) for ranking in rankings for item in ranking]
+    return reciprocal_rank_fusion(rankings, k)
+
+
+def fusion_first_looked_at(rankings, k=60):
+    for ranking in rankings[:1]:
+        if len(set(ranking)) < len(ranking):
+            raise ValueError(f"rankings: {ranking}")
+    return reciprocal_rank_fusion([list(dict.fromkeys(ranking)) for ranking in rankings], k)
+
+
+def fusion_pops(rankings, k=60):
+    result = reciprocal_rank_fusion(rankings, k)
+    for ranking in rankings:
+        if isinstance(ranking, list):
+            ranking.clear()
+    return result
 
 
 def fusion_unsorted(rankings, k=60):
@@ -357,6 +418,23 @@ def big_by_max(search, parents, depth=100):
         return [Hit(page, best[page]) for page in sorted(best, key=best.__getitem__, reverse=True)][:k]
 
     return found
+
+
+def big_as_a_class(search, parents, depth=100):
+    class Big:
+        def __call__(self, query, k):
+            pages = {}
+            for number, score in search(query, max(depth, k)):
+                pages[parents[number]] = max(score, pages.get(parents[number], score))
+            return [Hit(number=page, score=score) for page, score in [*pages.items()][:k]]
+
+    return Big()
+
+
+def big_ties_by_page(search, parents, depth=100):
+    return lambda query, k: sorted(
+        small_to_big(search, parents, depth)(query, k), key=lambda hit: (-hit.score, hit.number)
+    )
 
 
 def big_without_scores(search, parents, depth=100):
@@ -426,6 +504,15 @@ def mmr_by_running_maximum(relevance, similarity, k, weight=0.7):
     return order
 
 
+def mmr_last_of_equals(relevance, similarity, k, weight=0.7):
+    picked = [int(relevance.argmax())]
+    while len(picked) < min(k, len(relevance)):
+        gain = weight * relevance - (1 - weight) * similarity[picked].amax(dim=0)
+        gain[picked] = -torch.inf
+        picked.append(int((gain == gain.max()).nonzero()[-1]))
+    return picked
+
+
 def mmr_as_tensor(relevance, similarity, k, weight=0.7):
     return torch.tensor(maximal_marginal_relevance(relevance, similarity, k, weight))
 
@@ -467,8 +554,8 @@ RIGHT = {
     "saturation": [saturation_by_norm, saturation_by_one_minus],
     "bm25_score": [score_by_groups, score_by_formula],
     "cosine_top_k": [cosine_by_similarity, cosine_by_lengths],
-    "reciprocal_rank_fusion": [fusion_by_items, fusion_by_defaultdict],
-    "small_to_big": [big_by_loop, big_by_max],
+    "reciprocal_rank_fusion": [fusion_by_items, fusion_by_defaultdict, fusion_by_counter],
+    "small_to_big": [big_by_loop, big_by_max, big_as_a_class],
     "maximal_marginal_relevance": [mmr_by_loop, mmr_by_running_maximum],
 }
 WRONG = {
@@ -487,6 +574,7 @@ WRONG = {
         idf_smooth,
         idf_robertson_abs,
         ("any variant", idf_any_variant, "names the variant"),
+        ("a negative df", idf_negative_df, "df = -1"),
         ("another error", idf_asserts, "df = 5, N = 4"),
     ],
     "saturation": [
@@ -495,6 +583,7 @@ WRONG = {
         saturation_default_k1,
         saturation_default_b,
         ("capped", saturation_length_capped, "three times the mean length"),
+        ("an empty passage", saturation_per_word, "an empty passage"),
         saturation_absent,
     ],
     "bm25_score": [
@@ -502,6 +591,8 @@ WRONG = {
         score_best_word,
         score_swapped,
         ("unknown counts", score_unknown_one, "the corpus' idf does not"),
+        ("an empty query", score_by_reduce, "an empty query"),
+        ("changes idf", score_setdefault, "in place"),
         score_idf_squared,
         score_k1_b_swapped,
     ],
@@ -521,6 +612,9 @@ WRONG = {
         ("two only", fusion_of_two, "rankings of different lengths"),
         fusion_products,
         ("late ties", fusion_late_ties, "expected"),
+        ("a negative k", fusion_negative_k, "names k"),
+        ("the second ranking", fusion_first_looked_at, "rankings a and b, b"),
+        ("empties rankings", fusion_pops, "in place"),
         fusion_best_three,
     ],
     "small_to_big": [
@@ -529,6 +623,7 @@ WRONG = {
         big_one_less,
         big_by_page_number,
         ("another query", big_other_query, "with the same query"),
+        ("ties by number", big_ties_by_page, "equal scores"),
         big_ranks,
         ("no function", big_not_a_function, "expected"),
     ],
@@ -537,9 +632,10 @@ WRONG = {
         mmr_least_alike,
         mmr_smallest_similarity,
         mmr_backwards,
+        ("the last of equals", mmr_last_of_equals, "four items that are equal"),
         mmr_fixed_weight,
         mmr_one_more,
-        ("sizes", mmr_size_of_similarity, "nine vectors"),
+        ("sizes", mmr_size_of_similarity, "eleven vectors"),
     ],
 }
 RIGHT |= answers_grounding.RIGHT

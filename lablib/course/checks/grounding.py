@@ -1,6 +1,8 @@
 """Lab 11, judging and answering: the metrics of a ranking, the prompt with passages, what a citation is worth."""
 
+import copy
 import math
+import re
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
@@ -8,20 +10,43 @@ from lablib.adaptation.bm25 import Tokenise, singular_words
 from lablib.adaptation.citations import FUNCTION_WORDS
 from lablib.adaptation.grounded_prompt import INSTRUCTION, Count, grounded_prompt
 from lablib.adaptation.ranking_metrics import Holds, ndcg_at_k, recall_at_k
-from lablib.course.exercise import Attempt, Exercise, Implementation, Mistake
+from lablib.course.exercise import Attempt, Exercise, Implementation, Mistake, NotPassed, Setup
+
+CHANGED = (
+    "The caller still needs what it gave: leave lists and dictionaries as they are (`sorted(…)` in place of `.sort()`, a slice in "
+    "place of `.pop()`)."
+)
 
 
-def refuses(word: str, *args: Any) -> Callable[[Implementation], bool]:
+def refuses(name: str, *args: Any) -> Callable[[Implementation], bool]:
     """A property for `Attempt.require`: with these arguments a ValueError is raised that names one of them."""
 
     def holds(implementation: Implementation) -> bool:
         try:
             implementation(*args)
         except ValueError as error:
-            return word in str(error)
+            return re.search(rf"\b(all_)?{name}\b", str(error)) is not None
         return False
 
     return holds
+
+
+def compare(attempt: Attempt, case: str, *args: Any, setup: Setup | None = None, **given: Any) -> None:
+    """`Attempt.compare`, and lists and dictionaries among the arguments must be left as they were."""
+
+    def keeping(implementation: Implementation) -> Callable[..., Any]:
+        made = setup(implementation) if setup else implementation
+
+        def call(*fresh: Any) -> Any:
+            before = copy.deepcopy([x for x in fresh if isinstance(x, list | dict)])
+            result = made(*fresh)
+            if before != [x for x in fresh if isinstance(x, list | dict)]:
+                raise NotPassed([f"Tried with {case}.", "Your code changed its argument in place."], CHANGED)
+            return result
+
+        return call
+
+    attempt.compare(case, *args, setup=keeping, **given)
 
 
 def rounded(implementation: Implementation) -> Callable[..., Any]:
@@ -44,16 +69,18 @@ def rounded(implementation: Implementation) -> Callable[..., Any]:
 
 def check_recall_at_k(attempt: Attempt) -> None:
     mixed = [["a", "x", "y", "z"], ["a"], [], ["b"], ["c", "d"]]
-    attempt.compare("holds [a, x, y, z], [a], [], [b], [c, d], wanted a to g, k = 4", mixed, list("abcdefg"), 4)
+    compare(attempt, "holds [a, x, y, z], [a], [], [b], [c, d], wanted a to g, k = 4", mixed, list("abcdefg"), 4)
     found = [["a"], [], ["a", "b"], ["c"]]
-    attempt.compare("holds [a], [], [a, b], [c], wanted a, b, c, k = 3", found, ["a", "b", "c"], 3)
-    attempt.compare("the same, k = 1", found, ["a", "b", "c"], 1)
-    attempt.compare("the same, k = 10: more than were found", found, ["a", "b", "c"], 10)
-    attempt.compare("a fact that nobody wanted, held by the first", [["x"], ["a"]], ["a", "b"], 2)
-    attempt.compare("a wanted fact that three passages hold", [["a"], ["a"], ["a"]], ["a", "b"], 3)
-    attempt.compare("nothing found", [], ["a"], 5)
-    attempt.compare("no passage holds a fact", [[], [], []], ["a", "b"], 2)
-    attempt.compare("holds as sets and tuples", [{"b"}, ("a", "b")], ("a", "b"), 1)
+    compare(attempt, "holds [a], [], [a, b], [c], wanted a, b, c, k = 3", found, ["a", "b", "c"], 3)
+    compare(attempt, "the same, k = 1", found, ["a", "b", "c"], 1)
+    compare(attempt, "the same, k = 10: more than were found", found, ["a", "b", "c"], 10)
+    compare(attempt, "a fact that nobody wanted, held by the first", [["x"], ["a"]], ["a", "b"], 2)
+    compare(attempt, "a wanted fact that three passages hold", [["a"], ["a"], ["a"]], ["a", "b"], 3)
+    compare(attempt, "nothing found", [], ["a"], 5)
+    compare(attempt, "no passage holds a fact", [[], [], []], ["a", "b"], 2)
+    compare(attempt, "holds as sets and tuples", [{"b"}, ("a", "b")], ("a", "b"), 1)
+    compare(attempt, "all of it as tuples, k = 2", (("a",), (), ("b",)), ("b", "a"), 2)
+    compare(attempt, "a fact that is named twice among the wanted ones", [["a"], ["b"]], ["a", "a", "b"], 1)
     lines = ["Tried with no wanted fact.", "Expected a ValueError whose message names wanted: 0 of 0 is no share."]
     attempt.require(
         refuses("wanted", [["a"]], [], 3), lines, "Nothing was wanted, and no ValueError that names `wanted` came."
@@ -100,22 +127,30 @@ def _recall_kth(holds: Holds, wanted: Collection[str], k: int) -> float:
 
 
 def check_ndcg_at_k(attempt: Attempt) -> None:
-    attempt.compare("gains 0, 2, 1 of the corpus' 1, 0, 2, 3, 0, k = 3", [0, 2, 1], [1, 0, 2, 3, 0], 3)
-    attempt.compare("gains 0, 2, 1 of the corpus' 1, 0, 2, 0, k = 3", [0, 2, 1], [1, 0, 2, 0], 3)
-    attempt.compare("the best order: gains 2, 1", [2, 1], [0, 1, 2], 2)
-    attempt.compare("one gain, found at rank 2", [0, 1, 0], [0, 0, 0, 1], 3)
-    attempt.compare("a passage with a gain was not found", [1, 0], [1, 1, 1], 2)
-    attempt.compare("k = 1, and the second is better", [1, 3], [1, 3], 1)
-    attempt.compare("k = 5 and two found", [1, 0], [0, 1, 1, 1, 1, 1, 1], 5)
-    attempt.compare("five found, k = 2: the later ones do not count", [0, 1, 3, 3, 3], [3, 3, 3, 1, 0], 2)
-    attempt.compare("gains of 2, 3 and 1", [3, 1, 2], [1, 2, 3], 3)
-    attempt.compare("no passage of the corpus has a gain", [0, 0], [0, 0, 0], 3)
-    lines = ["Tried with a gain of −1.", "Expected a ValueError whose message names the gains."]
-    attempt.require(
-        refuses("gains", [1, -1], [1, 0], 2),
-        lines,
-        "A gain below 0 was taken: raise a ValueError that names the gains.",
-    )
+    compare(attempt, "gains 0, 2, 1 of the corpus' 1, 0, 2, 3, 0, k = 3", [0, 2, 1], [1, 0, 2, 3, 0], 3)
+    compare(attempt, "gains 0, 2, 1 of the corpus' 1, 0, 2, 0, k = 3", [0, 2, 1], [1, 0, 2, 0], 3)
+    compare(attempt, "the best order: gains 2, 1", [2, 1], [0, 1, 2], 2)
+    compare(attempt, "one gain, found at rank 2", [0, 1, 0], [0, 0, 0, 1], 3)
+    compare(attempt, "a passage with a gain was not found", [1, 0], [1, 1, 1], 2)
+    compare(attempt, "k = 1, and the second is better", [1, 3], [1, 3], 1)
+    compare(attempt, "k = 5 and two found", [1, 0], [0, 1, 1, 1, 1, 1, 1], 5)
+    compare(attempt, "five found, k = 2: the later ones do not count", [0, 1, 3, 3, 3], [3, 3, 3, 1, 0], 2)
+    compare(attempt, "gains of 2, 3 and 1", [3, 1, 2], [1, 2, 3], 3)
+    compare(attempt, "no passage of the corpus has a gain", [0, 0], [0, 0, 0], 3)
+    compare(attempt, "k = 10, in a corpus of three passages", [0, 1.5], [0, 1.5, 0.5], 10)
+    compare(attempt, "nothing found", [], [1, 2], 3)
+    compare(attempt, "nothing found where nothing is", [], [], 3)
+    compare(attempt, "the gains as tuples", (1, 0, 2), (0, 0, 2, 1), 2)
+    for gains, every in (([1, -1], [1, 0]), ([1, 0], [1, 0, -1])):
+        lines = [
+            f"Tried with gains {gains}, all_gains {every}.",
+            "Expected a ValueError whose message names the gains.",
+        ]
+        attempt.require(
+            refuses("gains", gains, every, 2),
+            lines,
+            "A gain below 0 was taken: raise a ValueError that names the gains.",
+        )
     lines = ["Tried with k = 0.", "Expected a ValueError whose message names k."]
     attempt.require(refuses("k", [1], [1], 0), lines, "k = 0 was taken: raise a ValueError that names k.")
 
@@ -154,6 +189,11 @@ _ndcg_ascending = _ndcg(ideal=lambda gains, every, k: sorted(every)[-k:])
 _ndcg_unchecked = _ndcg(checked=False)
 
 
+def _ndcg_sorts_in_place(gains: Sequence[float], all_gains: list[float], k: int) -> float:
+    all_gains.sort(reverse=True)
+    return ndcg_at_k(gains, all_gains, k)
+
+
 def _ndcg_zero_by_zero(gains: Sequence[float], all_gains: Sequence[float], k: int) -> float:
     ndcg_at_k(gains, all_gains, k)
     return _dcg(gains[:k]) / _dcg(sorted(all_gains, reverse=True)[:k])
@@ -170,18 +210,18 @@ def check_grounded_prompt(attempt: Attempt) -> None:
     names = ("the prompt", "how many passages are in it")
     three = ["Ada lives in Marrow.", "The mill is red and stands by the river.", "Bread rises."]
 
-    def compare(case: str, *args: Any) -> None:
-        attempt.compare(case, *args, outputs=names)
+    def asked(case: str, *args: Any) -> None:
+        compare(attempt, case, *args, outputs=names)
 
-    compare("two passages that both have room", "Who?", three[:2], 60, _tokens, 5, "Say it.")
-    compare("a second passage that is too long", "Who?", ["Ada.", "Bob " * 50], 20, _tokens, 5, "Say it.")
-    compare("passages and a question with blanks around them", "  Who? \n", [" Ada.\n"], 60, _tokens, 5, "Say it.")
-    compare("no passage at all", "Who?", [], 60, _tokens, 5, "Say it.")
-    compare("the course's own instruction and reserve", "Who bakes the bread?", three, 300, _tokens)
+    asked("two passages that both have room", "Who?", three[:2], 60, _tokens, 5, "Say it.")
+    asked("a second passage that is too long", "Who?", ["Ada.", "Bob " * 50], 20, _tokens, 5, "Say it.")
+    asked("passages and a question with blanks around them", "  Who? \n", [" Ada.\n"], 60, _tokens, 5, "Say it.")
+    asked("no passage at all", "Who?", [], 60, _tokens, 5, "Say it.")
+    asked("the course's own instruction and reserve", "Who bakes the bread?", three, 300, _tokens)
     full = _tokens("Say it. [1] Ada lives in Marrow. Question: Who? Answer:")
-    compare("a context that the first passage fills exactly", "Who?", three, full + 7, _tokens, 7, "Say it.")
-    compare("one token less than that", "Who?", three, full + 6, _tokens, 7, "Say it.")
-    compare(
+    asked("a context that the first passage fills exactly", "Who?", three, full + 7, _tokens, 7, "Say it.")
+    asked("one token less than that", "Who?", three, full + 6, _tokens, 7, "Say it.")
+    asked(
         "a long passage before a short one: the later ones are dropped first",
         "Who?",
         ["Bob " * 30, "Ada."],
@@ -190,7 +230,9 @@ def check_grounded_prompt(attempt: Attempt) -> None:
         5,
         "Say it.",
     )
-    compare("tokens that are counted by letters", "Who?", three, 120, len, 5, "Say it.")
+    asked("tokens that are counted by letters", "Who?", three, 120, len, 5, "Say it.")
+    asked("the passages in a tuple", "Who?", tuple(three), 25, _tokens, 5, "Say it.")
+    asked("a passage with braces, % and [1] in it", "Who {x}?", ["{a} is 5 % [1].", "{0}"], 60, _tokens, 5, "Say it.")
     lines = [
         "Tried with a question of 40 words and a context of 20.",
         "Expected a ValueError whose message names the question.",
@@ -290,6 +332,20 @@ def _prompt_only_text(
     return grounded_prompt(question, passages, context, count, reserve, instruction)[0]
 
 
+def _prompt_pops(
+    question: str,
+    passages: list[str],
+    context: int,
+    count: Count,
+    reserve: int = 48,
+    instruction: str = INSTRUCTION,
+) -> tuple[str, int]:
+    kept = grounded_prompt(question, passages, context, count, reserve, instruction)[1]
+    while len(passages) > kept:
+        passages.pop()
+    return grounded_prompt(question, passages, context, count, reserve, instruction)
+
+
 def _prompt_unchecked(
     question: str,
     passages: Sequence[str],
@@ -322,6 +378,7 @@ def check_support(attempt: Attempt) -> None:
     attempt.compare("an empty passage", "Cats purr.", "")
     attempt.compare("part of a word is not the word", "A cat.", "The catalogue is long.")
     attempt.compare("a tokenizer of another kind: it splits at blanks", "cats purr loudly", "cats purr.", str.split)
+    attempt.compare("the same, which tells capitals apart", "Cats purr loudly", "cats purr loudly.", str.split)
 
 
 def _telling(found: Sequence[str]) -> set[str]:
@@ -382,7 +439,8 @@ EXERCISES = [
         reasoning="Everything behind the search works with what the first k passages hold, so recall@k is the ceiling of the "
         "whole system. "
         "Facts are counted, not passages: the same questions then judge every way to cut pages, and a passage that is found twice "
-        "does not count twice. Precision would say how much of what was found is useless; a reader that can skip cares less about that.",
+        "does not count twice. *Precision* would say what share of the passages found is useful; a reader that can skip cares less "
+        "about that.",
         check=check_recall_at_k,
         mistakes=(
             Mistake(
@@ -467,6 +525,7 @@ EXERCISES = [
                 "No passage has a gain, so the best is 0, too: return 0 before dividing by it.",
             ),
             Mistake("unchecked", _ndcg_unchecked, "A gain below 0 was taken: raise a ValueError that names the gains."),
+            Mistake("sorts in place", _ndcg_sorts_in_place, CHANGED),
         ),
     ),
     Exercise(
@@ -544,6 +603,7 @@ EXERCISES = [
                 "A passage without room was left out and a later one taken: then the numbers no longer say how good they are. "
                 "Drop from the end only.",
             ),
+            Mistake("pops", _prompt_pops, CHANGED),
             Mistake(
                 "only text",
                 _prompt_only_text,
@@ -571,7 +631,8 @@ EXERCISES = [
         ),
         reasoning="Divided by the claim's words, not by the passage's: a passage may say much more than what is cited from it. Words that "
         "every text has would make any citation look half right, so they are left out. What the number cannot see is *not*: a passage "
-        "that says the opposite has nearly the same words. It finds citations that are certainly wrong, and proves none.",
+        "that says the opposite has nearly the same words. Nor does it see synonyms. A low number says where to look; no number proves "
+        "anything.",
         check=check_support,
         mistakes=(
             Mistake(

@@ -16,10 +16,11 @@ from lablib.adaptation.fusion import maximal_marginal_relevance, reciprocal_rank
 from lablib.adaptation.search import Hit, Search
 from lablib.adaptation.small_to_big import small_to_big
 from lablib.course.checks import grounding
-from lablib.course.checks.grounding import refuses, rounded
+from lablib.course.checks.grounding import CHANGED, compare, refuses, rounded
 from lablib.course.exercise import Attempt, Exercise, Mistake, NotPassed
 
 Span = tuple[int, int]
+QUERIES = ("which mill?", "and the river?")
 ASK = "Ask the small search once, with the same query, for max(depth, k) passages: k small ones may all stand in one page."
 
 
@@ -31,24 +32,35 @@ def check_pack_spans(attempt: Attempt) -> None:
         ends = [sum(lengths[: i + 1]) for i in range(len(lengths))]
         return [(end - length, end) for end, length in zip(ends, lengths, strict=True)]
 
-    attempt.compare("pieces of 4, 2, 3 and 3 characters, size 9", pieces(4, 2, 3, 3), 9)
-    attempt.compare("pieces of 5, 4 and 1 characters, size 9: the first two fill it exactly", pieces(5, 4, 1), 9)
-    attempt.compare("pieces of 2, 2, 2, 2 and 2 characters, size 5", pieces(2, 2, 2, 2, 2), 5)
-    attempt.compare("a piece of 12 characters between two of 3, size 6", pieces(3, 12, 3), 6)
-    attempt.compare("one piece of 20 characters, size 6", pieces(20), 6)
-    attempt.compare(
-        "a text that does not begin at 0: (7, 10), (10, 14), (14, 19), size 8", [(7, 10), (10, 14), (14, 19)], 8
+    compare(attempt, "pieces of 4, 2, 3 and 3 characters, size 9", pieces(4, 2, 3, 3), 9)
+    compare(attempt, "pieces of 5, 4 and 1 characters, size 9: the first two fill it exactly", pieces(5, 4, 1), 9)
+    compare(attempt, "pieces of 2, 2, 2, 2 and 2 characters, size 5", pieces(2, 2, 2, 2, 2), 5)
+    compare(attempt, "a piece of 12 characters between two of 3, size 6", pieces(3, 12, 3), 6)
+    compare(attempt, "one piece of 20 characters, size 6", pieces(20), 6)
+    compare(
+        attempt,
+        "a text that does not begin at 0: (7, 10), (10, 14), (14, 19), size 8",
+        [(7, 10), (10, 14), (14, 19)],
+        8,
     )
-    attempt.compare("pieces of 4, 2, 3 and 3 characters, size 9, overlap 5", pieces(4, 2, 3, 3), 9, 5)
-    attempt.compare("pieces of 3, 3, 3, 3 and 3 characters, size 9, overlap 3", pieces(3, 3, 3, 3, 3), 9, 3)
-    attempt.compare(
-        "pieces of 3, 3, 3, 3 and 3 characters, size 9, overlap 2: too little for a piece", pieces(3, 3, 3, 3, 3), 9, 2
+    compare(attempt, "pieces of 4, 2, 3 and 3 characters, size 9, overlap 5", pieces(4, 2, 3, 3), 9, 5)
+    compare(attempt, "pieces of 3, 3, 3, 3 and 3 characters, size 9, overlap 3", pieces(3, 3, 3, 3, 3), 9, 3)
+    compare(
+        attempt,
+        "pieces of 3, 3, 3, 3 and 3 characters, size 9, overlap 2: too little for a piece",
+        pieces(3, 3, 3, 3, 3),
+        9,
+        2,
     )
-    attempt.compare(
-        "pieces of 2, 3, 8 and 2 characters, size 9, overlap 5: the next piece needs room", pieces(2, 3, 8, 2), 9, 5
+    compare(
+        attempt,
+        "pieces of 2, 3, 8 and 2 characters, size 9, overlap 5: the next piece needs room",
+        pieces(2, 3, 8, 2),
+        9,
+        5,
     )
-    attempt.compare("pieces of 3, 12 and 3 characters, size 6, overlap 4", pieces(3, 12, 3), 6, 4)
-    attempt.compare("no piece at all", [], 9)
+    compare(attempt, "pieces of 3, 12 and 3 characters, size 6, overlap 4", pieces(3, 12, 3), 6, 4)
+    compare(attempt, "no piece at all", [], 9)
 
 
 def _packing(
@@ -97,6 +109,12 @@ def _pack_one_each(pieces: Sequence[Span], size: int, overlap: int = 0) -> list[
     return list(pieces)
 
 
+def _pack_pops(pieces: list[Span], size: int, overlap: int = 0) -> list[Span]:
+    chunks = pack_spans(pieces, size, overlap)
+    pieces.clear()
+    return chunks
+
+
 def _pack_from_zero(pieces: Sequence[Span], size: int, overlap: int = 0) -> list[Span]:
     shift = pieces[0][0] if pieces else 0
     return [(start - shift, stop - shift) for start, stop in pack_spans(pieces, size, overlap)]
@@ -109,11 +127,16 @@ def check_bm25_idf(attempt: Attempt) -> None:
     for df, N in ((3, 10), (1, 4), (3, 1000), (0, 10), (10, 10), (6, 10), (5, 10)):
         attempt.compare(f"df = {df}, N = {N}, variant 'robertson'", df, N, "robertson")
         attempt.compare(f"df = {df}, N = {N}, variant 'lucene'", df, N)
-    lines = [
-        "Tried with df = 5, N = 4.",
-        "Expected a ValueError whose message names df: no word stands in 5 of 4 passages.",
-    ]
-    attempt.require(refuses("df", 5, 4), lines, "df was not compared with N: raise a ValueError that names df.")
+    for df in (5, -1):
+        lines = [
+            f"Tried with df = {df}, N = 4.",
+            f"Expected a ValueError whose message names df: no word stands in {df} of 4 passages.",
+        ]
+        attempt.require(
+            refuses("df", df, 4),
+            lines,
+            "df is not between 0 and N, and it was taken: raise a ValueError that names df.",
+        )
     lines = ["Tried with variant = 'bm42'.", "Expected a ValueError whose message names the variant."]
     attempt.require(
         refuses("variant", 1, 4, "bm42"), lines, "An unknown variant was taken: raise a ValueError that names it."
@@ -174,6 +197,7 @@ def check_saturation(attempt: Attempt) -> None:
     attempt.compare("k1 = 0: only whether the word is there", 5, 20, 10, 0.0)
     attempt.compare("tf = 0: the word is not there", 0, 20, 10)
     attempt.compare("tf = 0 and k1 = 0 (0 / 0)", 0, 20, 10, 0.0)
+    attempt.compare("an empty passage: tf = 0, length = 0", 0, 0, 10)
 
 
 def _saturated(formula: Callable[[float, float, float, float], float]) -> Callable[..., float]:
@@ -205,16 +229,17 @@ def _sat_zero_by_zero(tf: float, length: float, mean_length: float, k1: float = 
 def check_bm25_score(attempt: Attempt) -> None:
     idf = {"the": 0.1, "cat": 2.0, "mill": 1.5, "river": 3.0}
     passage = ["the", "cat", "and", "the", "mill", "the"]
-    attempt.compare("one word of the query stands in the passage, once", ["cat"], passage, idf, 6.0)
-    attempt.compare("a word that stands there three times", ["the"], passage, idf, 6.0)
-    attempt.compare("two words, in a passage longer than the mean", ["cat", "mill"], passage, idf, 3.0)
-    attempt.compare("a word that the passage does not have", ["river"], passage, idf, 6.0)
-    attempt.compare("a word that the corpus does not have", ["zebra", "cat"], passage, idf, 6.0)
-    attempt.compare("a word that the passage has and the corpus' idf does not", ["and", "cat"], passage, idf, 6.0)
-    attempt.compare("a query with the same word twice", ["cat", "cat", "mill"], passage, idf, 6.0)
-    attempt.compare("other k1 and b", ["the", "cat"], passage, idf, 4.0, 0.9, 0.4)
-    attempt.compare("a word that is part of others", ["mill"], ["windmill", "miller", "mill"], idf, 6.0)
-    attempt.compare("an empty passage", ["cat"], [], idf, 6.0)
+    compare(attempt, "one word of the query stands in the passage, once", ["cat"], passage, idf, 6.0)
+    compare(attempt, "a word that stands there three times", ["the"], passage, idf, 6.0)
+    compare(attempt, "two words, in a passage longer than the mean", ["cat", "mill"], passage, idf, 3.0)
+    compare(attempt, "a word that the passage does not have", ["river"], passage, idf, 6.0)
+    compare(attempt, "a word that the corpus does not have", ["zebra", "cat"], passage, idf, 6.0)
+    compare(attempt, "a word that the passage has and the corpus' idf does not", ["and", "cat"], passage, idf, 6.0)
+    compare(attempt, "a query with the same word twice", ["cat", "cat", "mill"], passage, idf, 6.0)
+    compare(attempt, "other k1 and b", ["the", "cat"], passage, idf, 4.0, 0.9, 0.4)
+    compare(attempt, "a word that is part of others", ["mill"], ["windmill", "miller", "mill"], idf, 6.0)
+    compare(attempt, "an empty passage", ["cat"], [], idf, 6.0)
+    compare(attempt, "an empty query", [], passage, idf, 6.0)
 
 
 def _score(
@@ -347,25 +372,29 @@ def _cos_distance(matrix: Tensor, query: Tensor, k: int) -> tuple[Tensor, Tensor
 
 
 def check_reciprocal_rank_fusion(attempt: Attempt) -> None:
-    def compare(case: str, rankings: list[list[Any]], *k: int) -> None:
-        attempt.compare(case, rankings, *k, setup=rounded)
+    def fused(case: str, rankings: Sequence[Sequence[Any]], *k: int) -> None:
+        compare(attempt, case, rankings, *k, setup=rounded)
 
-    compare("rankings cbd and abc, k = 1", [["c", "b", "d"], ["a", "b", "c"]], 1)
-    compare("rankings abc and cbd, k = 1", [["a", "b", "c"], ["c", "b", "d"]], 1)
-    compare("the same rankings and no k: 60", [["a", "b", "c"], ["c", "b", "d"]])
-    compare("one ranking", [[5, 3, 9]], 2)
-    compare("k = 0", [["a", "b", "c"], ["b", "d", "e"]], 0)
-    compare("rankings of different lengths", [["a", "b", "c", "d"], ["d"], ["b", "d"]], 10)
-    compare("two items with equal sums: the one that was read first comes first", [["x", "a"], ["a", "x"], ["m"]], 3)
-    compare("numbers that are equal in the sum, larger ones first", [[9], [2], [5]], 60)
-    compare("an empty ranking beside another", [[], ["a"]], 60)
-    compare("no ranking", [], 60)
-    lines = ["Tried with the ranking a, b, a.", "Expected a ValueError: an item stands there twice."]
-    attempt.require(
-        refuses("rankings", [["a", "b", "a"]]),
-        lines,
-        "Each ranking may have an item once: `check_rankings` looks at that.",
-    )
+    fused("rankings cbd and abc, k = 1", [["c", "b", "d"], ["a", "b", "c"]], 1)
+    fused("rankings abc and cbd, k = 1", [["a", "b", "c"], ["c", "b", "d"]], 1)
+    fused("the same rankings and no k: 60", [["a", "b", "c"], ["c", "b", "d"]])
+    fused("one ranking", [[5, 3, 9]], 2)
+    fused("k = 0", [["a", "b", "c"], ["b", "d", "e"]], 0)
+    fused("rankings of different lengths", [["a", "b", "c", "d"], ["d"], ["b", "d"]], 10)
+    fused("two items with equal sums: the one that was read first comes first", [["x", "a"], ["a", "x"], ["m"]], 3)
+    fused("numbers that are equal in the sum, larger ones first", [[9], [2], [5]], 60)
+    fused("an empty ranking beside another", [[], ["a"]], 60)
+    fused("no ranking", [], 60)
+    fused("rankings as tuples", (("a", "b"), ("b", "c", "a")), 60)
+    for rankings, words in (([["a", "b", "a"]], "the ranking a, b, a"), ([["a"], ["b", "b"]], "rankings a and b, b")):
+        lines = [f"Tried with {words}.", "Expected a ValueError that names the rankings: an item stands twice in one."]
+        attempt.require(
+            refuses("rankings?", rankings),
+            lines,
+            "Each ranking may have an item once: `check_rankings` looks at that.",
+        )
+    lines = ["Tried with k = −1.", "Expected a ValueError whose message names k."]
+    attempt.require(refuses("k", [["a"]], -1), lines, "A k below 0 was taken: `check_rankings` looks at that.")
 
 
 def _fusion(
@@ -421,22 +450,26 @@ def _rrf_unchecked(rankings: Sequence[Sequence[Any]], k: int = 60) -> list[tuple
 
 
 def _searched(implementation: Any) -> Callable[..., Any]:
-    """Makes the search, and asks it: what is compared is what it finds, and how many small passages it asked for."""
+    """Makes the search, and asks it two questions: what is compared is what it finds, and how many small passages it asked for.
+
+    To the second question the small search finds only the last of its passages.
+    """
 
     def call(found: list[tuple[int, float]], parents: list[int], k: int, depth: int = 100) -> Any:
         asked: list[tuple[str, int]] = []
 
         def small(query: str, wanted: int) -> list[Hit]:
             asked.append((query, wanted))
-            return [Hit(*hit) for hit in found[:wanted]]
+            return [Hit(*hit) for hit in (found[:wanted] if query == QUERIES[0] else found[-1:])]
 
         made = implementation(small, parents, depth)
         if not callable(made):
             return made
-        hits = made("which mill?", k)
-        if not isinstance(hits, list):
-            return hits
-        if asked and (asked[0][0] != "which mill?" or asked[0][1] < min(depth, len(found)) or len(asked) > 1):
+        every = [made(query, k) for query in QUERIES]
+        if not all(isinstance(hits, list) for hits in every):
+            return every[0]
+        enough = min(max(depth, k), len(found))
+        if asked and ([query for query, _ in asked] != list(QUERIES) or min(wanted for _, wanted in asked) < enough):
             raise NotPassed(
                 [
                     f"Tried with {len(found)} small passages found, k = {k}, depth = {depth}.",
@@ -444,27 +477,29 @@ def _searched(implementation: Any) -> Callable[..., Any]:
                 ],
                 ASK,
             )
-        return [tuple(hit) if isinstance(hit, tuple) else hit for hit in hits]
+        return [[repr(hit) if isinstance(hit, Hit) else hit for hit in hits] for hits in every]
 
     return call
 
 
 def check_small_to_big(attempt: Attempt) -> None:
-    def compare(case: str, *args: Any) -> None:
-        attempt.compare(case, *args, setup=_searched)
+    def searched(case: str, *args: Any) -> None:
+        compare(attempt, case, *args, setup=_searched)
 
-    compare("small passages 2, 3, 0, of the pages 1, 1, 0", [(2, 0.9), (3, 0.8), (0, 0.7)], [0, 0, 1, 1], 5)
-    compare("the same, k = 1", [(2, 0.9), (3, 0.8), (0, 0.7)], [0, 0, 1, 1], 1)
-    compare("a page found again behind another", [(0, 0.9), (2, 0.5), (1, 0.4), (3, 0.3)], [0, 0, 1, 2], 3)
-    compare(
+    searched("small passages 2, 3, 0, of the pages 1, 1, 0", [(2, 0.9), (3, 0.8), (0, 0.7)], [0, 0, 1, 1], 5)
+    searched("the same, k = 1", [(2, 0.9), (3, 0.8), (0, 0.7)], [0, 0, 1, 1], 1)
+    searched("a page found again behind another", [(0, 0.9), (2, 0.5), (1, 0.4), (3, 0.3)], [0, 0, 1, 2], 3)
+    searched(
         "k = 2, and the first three passages stand in one page",
         [(0, 9.0), (1, 8.0), (2, 7.0), (3, 6.0)],
         [4, 4, 4, 1],
         2,
     )
-    compare("negative scores", [(1, -0.1), (0, -0.2), (2, -0.3)], [1, 0, 0], 3)
-    compare("nothing found", [], [0, 1], 3)
-    compare("depth = 2: less comes of it", [(0, 3.0), (1, 2.0), (2, 1.0)], [0, 0, 1], 2, 2)
+    searched("negative scores", [(1, -0.1), (0, -0.2), (2, -0.3)], [1, 0, 0], 3)
+    searched("nothing found", [], [0, 1], 3)
+    searched("depth = 2: less comes of it", [(0, 3.0), (1, 2.0), (2, 1.0)], [0, 0, 1], 2, 2)
+    searched("depth = 1 and k = 3", [(0, 3.0), (1, 2.0), (2, 1.0)], [5, 0, 3], 3, 1)
+    searched("equal scores: what was found first comes first", [(0, 0.5), (2, 0.5), (1, 0.5)], [7, 9, 3], 3)
 
 
 def _big(join: Callable[[dict[int, float], int, float], None], cut: str = "end") -> Callable[..., Search]:
@@ -517,16 +552,36 @@ def _big_small_numbers(search: Search, parents: Sequence[int], depth: int = 100)
     return found
 
 
+def _big_remembers(search: Search, parents: Sequence[int], depth: int = 100) -> Search:
+    best: dict[int, float] = {}
+
+    def found(query: str, k: int) -> list[Hit]:
+        for hit in search(query, max(depth, k)):
+            best.setdefault(parents[hit.number], hit.score)
+        return [Hit(*pair) for pair in list(best.items())[:k]]
+
+    return found
+
+
+def _big_plain_pairs(search: Search, parents: Sequence[int], depth: int = 100) -> Callable[..., Any]:
+    return lambda query, k: [tuple(hit) for hit in small_to_big(search, parents, depth)(query, k)]
+
+
 def _big_asks_k(search: Search, parents: Sequence[int], depth: int = 100) -> Search:
     return small_to_big(lambda query, k: search(query, 2), parents, depth)
+
+
+def _big_asks_depth(search: Search, parents: Sequence[int], depth: int = 100) -> Search:
+    return small_to_big(lambda query, k: search(query, depth), parents, depth)
 
 
 # ---------------------------------------------------------------- 8 maximal_marginal_relevance
 
 
 def check_maximal_marginal_relevance(attempt: Attempt) -> None:
-    vectors = F.normalize(attempt.normal(9, 4), dim=-1)
-    attempt.compare("nine vectors, weight 0.5", vectors @ vectors[0], vectors @ vectors.mT, 9, 0.5)
+    # A query apart from the vectors, and no two gains nearer than 0.02, so that rounding decides nothing.
+    vectors, query = F.normalize(attempt.normal(11, 3), dim=-1), F.normalize(attempt.normal(3), dim=-1)
+    attempt.compare("eleven vectors, weight 0.6", vectors @ query, vectors @ vectors.mT, 11, 0.6)
     twins = torch.tensor([[1.0, 1.0, 0.0], [1.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
     relevance = torch.tensor([0.9, 0.8, 0.5])
     attempt.compare("two twins and a third, k = 2, weight 0.5", relevance, twins, 2, 0.5)
@@ -535,13 +590,14 @@ def check_maximal_marginal_relevance(attempt: Attempt) -> None:
     attempt.compare("the same and no weight: 0.7", torch.tensor([0.9, 0.85, 0.5]), twins, 3)
     close = torch.tensor([[1.0, 0.2, 0.8, 0.5], [0.2, 1.0, 0.1, 0.9], [0.8, 0.1, 1.0, 0.3], [0.5, 0.9, 0.3, 1.0]])
     attempt.compare("four items, some alike", torch.tensor([0.5, 0.45, 0.44, 0.4]), close, 4, 0.5)
-    attempt.compare("relevance below 0", vectors @ -vectors[0] - 1, vectors @ vectors.mT, 9, 0.4)
+    attempt.compare("relevance below 0", vectors @ query - 2, vectors @ vectors.mT, 11, 0.6)
     attempt.compare(
         "an item that was picked, with the largest gain left", torch.tensor([0.9, -0.9, -0.8]), torch.eye(3), 3, 0.9
     )
     attempt.compare("k = 5 of three items", relevance, twins, 5, 0.5)
     opposites = torch.tensor([[1.0, -1.0, 0.0], [-1.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
     attempt.compare("items that are opposites (similarity −1)", torch.tensor([0.9, 0.2, 0.3]), opposites, 3, 0.6)
+    attempt.compare("four items that are equal: the smaller number comes first", torch.ones(4), torch.eye(4), 4)
 
 
 def _mmr(
@@ -605,8 +661,8 @@ OWN = [
         reasoning="`number > first` lets a piece that is too long be a chunk of its own instead of closing an empty one. With "
         "overlap 0 the "
         "inner loop always runs up to the next piece, so there is no second case. Spans, not strings: what is found can be shown where "
-        "it stands, and a test can say that nothing was lost. Left to right is not the only way to pack; it never makes more chunks than "
-        "any other, and a sentence never moves because of what comes after it.",
+        "it stands, and a test can say that nothing was lost. Left to right is not the only way to pack; without overlap it never makes "
+        "more chunks than any other, and a sentence never moves because of what comes after it.",
         check=check_pack_spans,
         mistakes=(
             Mistake(
@@ -629,6 +685,7 @@ OWN = [
                 _pack_long_dropped,
                 "A piece that is longer than `size` was left out: it is a chunk of its own.",
             ),
+            Mistake("empties the list", _pack_pops, CHANGED),
             Mistake(
                 "from zero",
                 _pack_from_zero,
@@ -668,7 +725,7 @@ OWN = [
         reasoning="The halves keep the odds finite for a word that no passage has, or all have. Robertson's weight comes from a model of "
         "probabilities, in which a word of more than half of the passages is evidence *against* a passage; nobody who asks "
         "means that. The "
-        "two ways out differ for frequent words only, and both are in use, so a published BM25 figure means little without its variant.",
+        "two ways out differ most for frequent words. Both are in use, and some programs have others: say which one yours is.",
         check=check_bm25_idf,
         mistakes=(
             Mistake("plain", _idf_plain, "That is the plain ln(N / df): BM25's has odds, (N − df + ½) / (df + ½)."),
@@ -692,7 +749,11 @@ OWN = [
             ),
             Mistake("no log", _idf_no_log, "The logarithm is missing."),
             Mistake("lucene always", _idf_lucene_always, 'The variant "robertson" gave lucene\'s weight.'),
-            Mistake("unchecked", _idf_unchecked, "df was not compared with N: raise a ValueError that names df."),
+            Mistake(
+                "unchecked",
+                _idf_unchecked,
+                "df is not between 0 and N, and it was taken: raise a ValueError that names df.",
+            ),
         ),
     ),
     Exercise(
@@ -810,7 +871,7 @@ OWN = [
             "len(cosines)))`, and return "
             "`found.values, found.indices`.",
         ),
-        reasoning="The length of a vector says more about how long or how common a text is than about its meaning, so only "
+        reasoning="The length of a vector may say how long or how common a text is; its meaning is in the direction, so only "
         "directions are compared. "
         "The search is exact: every row is looked at, in one product that any CPU does well. Dividing by a length of 0 would "
         "make NaN, and NaN "
@@ -865,9 +926,9 @@ OWN = [
             "`scores[item] = scores.get(item, 0.0) + 1 / (k + rank)`; `sorted(scores.items(), key=lambda pair: -pair[1])`; "
             "`check_rankings(rankings, k)` at the beginning.",
         ),
-        reasoning="BM25's sums have no upper end, cosines end at 1, and both are spread in their own way: adding them means "
-        "that the one with the "
-        "larger spread decides alone. Ranks have the same unit everywhere. k = 60 makes the first places less special: rank 1 "
+        reasoning="BM25's sums grow with the number of words in the question and with the corpus, cosines end at 1, and both are "
+        "spread in their own way: if they are added, the one with the "
+        "larger spread decides nearly alone. Ranks have the same unit everywhere. k = 60 makes the first places less special: rank 1 "
         "and rank 5 differ "
         "by 6 %, so two searches that agree beat one that is sure.",
         check=check_reciprocal_rank_fusion,
@@ -920,7 +981,7 @@ OWN = [
         ),
         reasoning="The best small passage speaks for its page. The sum of all of them would reward long pages, the mean would "
         "punish them; the "
-        "best one does neither. The same three lines go from sentences to sections and from sections to pages, since all of "
+        "best one hardly does either. The same three lines go from sentences to sections and from sections to pages, since all of "
         "them know nothing "
         "but numbers.",
         check=check_small_to_big,
@@ -942,7 +1003,18 @@ OWN = [
                 _big_small_numbers,
                 "The numbers are those of the small passages: expected those of the large ones, `parents[hit.number]`.",
             ),
+            Mistake(
+                "plain pairs",
+                _big_plain_pairs,
+                "The results are plain pairs: whoever uses them reads `hit.number` and `hit.score`, so return `Hit(page, score)`.",
+            ),
+            Mistake(
+                "remembers",
+                _big_remembers,
+                "The second question got pages of the first: make the dictionary anew inside of the function that you return.",
+            ),
             Mistake("asks too few", _big_asks_k, ASK),
+            Mistake("asks for depth", _big_asks_depth, ASK),
         ),
     ),
     Exercise(
@@ -972,7 +1044,12 @@ OWN = [
             Mistake("sum", _mmr_sum, "The similarities to what was picked were added: it is the largest."),
             Mistake("last", _mmr_last, "Only the last pick was compared with: all of them count."),
             Mistake("swapped", _mmr_swapped, "weight belongs to the relevance, and 1 − weight to the repetition."),
-            Mistake("unweighted", _mmr_unweighted, "The relevance was not multiplied by the weight."),
+            Mistake(
+                "unweighted",
+                _mmr_unweighted,
+                "The relevance was not multiplied by the weight. (Or both terms were: the paper's formula has its bracket in the "
+                "wrong place.)",
+            ),
             Mistake("added", _mmr_added, "Repetition was rewarded: subtract it."),
             Mistake("again", _mmr_again, "An item was picked twice: set the gain of those that were picked to −∞."),
             Mistake("zero", _mmr_zero, "Items that were picked got the gain 0: others may be below it, so −∞."),
