@@ -73,7 +73,7 @@ lab = course.begin("08")
 
 # %%
 world, recorded = World(), json.loads(data_path("experiments/objectives.json").read_text(encoding="utf-8"))
-of = objective_study.corner(lab.profile.pick(smoke=2000, laptop=8000), lab.profile.pick(smoke=200, laptop=900))
+of = objective_study.corner()
 training, held_out, vocabulary = of
 print(f"{len(training):,} entries to learn from, {len(held_out)} others to be asked about;")
 print(f"{vocabulary.words} different tokens, and {len(vocabulary.special)} special ones")
