@@ -431,8 +431,8 @@ for name, middles in {"the truth": [gap.middle for gap in gaps], **filled}.items
 # already. Fill in the middle is the causal model with the same attention, and only its data were rearranged. It
 # writes what might stand in the entry, but rarely the piece that joins both sides: of all five this question is the
 # hardest to learn, since the middle stands far from both edges of the hole, and the model has to find them by itself.
-# Bavarian et al. gave it 100 billion tokens; the recorded runs read six million. What an objective *asks* is one
-# thing; what a budget of training makes of it is another.
+# Bavarian et al. (2022) gave it 100 billion tokens; look up in the table above how many predictions yours had. What an
+# objective *asks* is one thing; what a budget of training makes of it is another.
 #
 # ## Writing
 #
