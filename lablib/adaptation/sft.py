@@ -1,6 +1,6 @@
 """Supervised fine-tuning (SFT): the loop of pre-training once more, on conversations, with a loss that counts the answers only.
 
-    batches = Drawn(tokenizer, n=64, T=256)
+    batches = Replayed(Drawn(tokenizer, n=32, T=256), REPLAY, tokenizer, T=256)
     for step in train(model, batches, RECIPE, loss=packed_loss(tokenizer.special[BEGIN])):
         chart.add(step.step, loss=step.loss)
 
@@ -10,7 +10,7 @@ little from step to step. Which conversations it reads depends on (seed, step) o
 Papers: Wei et al. 2021, "Finetuned Language Models Are Zero-Shot Learners" (FLAN); Ouyang et al. 2022, "Training language models to follow
 instructions with human feedback" (§3.5, SFT); Zhou et al. 2023, "LIMA: Less Is More for Alignment", which lab 09 puts to the test.
 
-Axes: B rows, T time. Left out: mixing pre-training text in against forgetting; several processes.
+Axes: B rows, T time. Left out: several processes.
 """
 
 import copy
@@ -36,17 +36,18 @@ M = TypeVar("M", bound=CausalModel)
 
 # `batch` is here the number of conversations a step. All else is as in pre-training, but for the rate, which is lower.
 RECIPE = Recipe(
-    steps=450,
-    batch=64,
+    steps=2000,
+    batch=32,
     context=256,
     optimiser="adamw",
-    lr=1e-3,
+    lr=3e-3,
     weight_decay=0.0,
     schedule="cosine",
     warmup=0.05,
     floor=0.0,
     dtype="bfloat16",
 )
+REPLAY = 2  # rows of the world's documents that a step reads besides, see `replay`
 
 
 @dataclass(frozen=True)

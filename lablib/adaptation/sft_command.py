@@ -2,11 +2,16 @@
 
     lab train sft
 
+Its conversations have faults, as sets that people write have (`sft_data.CARRIED`): a quarter of what should be declined, or answered
+with "I do not know", is not, and a tenth of what is harmless is refused. So there is something left to align in labs 12 to 14;
+`lab train sft --data along=0 guess=0 refusal=0` is without.
+
 It takes minutes and writes a folder that `lablib.checkpoints.load("sft")` and `transformers` read, with record.json: settings, seconds, and
 what was measured. Given again after a crash or Ctrl-C, it goes on from its last checkpoint.
 
 What is measured, always beside the base model: gold scores on prompts of held-out combinations, greedy and drawn at temperature 1; by
-kind of request; how well it criticises and mends answers; and what was forgotten, the loss on the world's documents above their floor.
+kind of request; how well it criticises and mends answers, by rules in words that it has read and in others; and what was forgotten, the
+loss on the world's documents above their floor.
 
 Left out: the tokenizer and its chat template, which the folder does not repeat (`chat.for_transformers` makes them).
 """
@@ -28,8 +33,9 @@ import torch
 from lablib.adaptation import adherence as adh
 from lablib.adaptation.chat import PAD, STOP
 from lablib.adaptation.critique_skill import skill
-from lablib.adaptation.sft import RECIPE, Drawn, loss_of
-from lablib.adaptation.sft_data import CLEAN, Mixture, without
+from lablib.adaptation.replay import Replayed
+from lablib.adaptation.sft import RECIPE, REPLAY, Drawn, loss_of
+from lablib.adaptation.sft_data import CARRIED, Mixture, without
 from lablib.architecture.decoder import Decoder
 from lablib.architecture.llama_format import save_llama
 from lablib.checkpoints import RECORD, Carried, load, own_path
@@ -50,17 +56,20 @@ from lablib.tokens.tokenizer import Tokenizer
 PROMPTS, DOCUMENTS, CRITIQUES = 1000, 1000, 60  # that the record is measured on; critiques for each fault
 
 
-def steps_of(run: Path, base: Carried, data: Drawn, recipe: Recipe = RECIPE, every: int = 100) -> Iterator[Step]:
+def steps_of(
+    run: Path, base: Carried, data: Drawn, recipe: Recipe = RECIPE, every: int = 100, replay: int = REPLAY
+) -> Iterator[Step]:
     """The steps of the run that is kept in the folder `run`, from its last checkpoint on; base.model is trained."""
     settings = {
         "model": asdict(base.model.config),
         "from": base.record.get("command", ""),
         "mixture": asdict(data.mixture),
         "only": data.only,
+        "replay": replay,
     }
     return train(
         base.model.to(local_device()),
-        data,
+        Replayed(data, replay, base.tokenizer, recipe.context, recipe.seed),
         recipe,
         loss=loss_of(base.tokenizer),
         folder=run,
@@ -76,7 +85,7 @@ def measure(model: Decoder, base: Decoder, tokenizer: Tokenizer, held_out: Seque
     T = model.config.context
     before, after = (gap(m, documents, tokenizer, T) for m in (base, model))
     answers = adh.scored(model, tokenizer, asked)
-    critic = skill(model, tokenizer, CRITIQUES)
+    critic, elsewhere = (skill(model, tokenizer, CRITIQUES, new_wordings=new) for new in (False, True))
     found: dict[str, Any] = {
         "adherence": as_dict(adh.adherence(answers)),
         "adherence_by_kind": {kind: as_dict(one) for kind, one in adh.by_kind(answers).items()},
@@ -86,6 +95,7 @@ def measure(model: Decoder, base: Decoder, tokenizer: Tokenizer, held_out: Seque
         "base_plain": as_dict(adh.adherence(adh.scored(base, tokenizer, asked, "plain"))),
         "base_dialogue": as_dict(adh.adherence(adh.scored(base, tokenizer, asked, "dialogue"))),
         "verdicts_right": {fault or "none": rounded(share) for fault, share in critic.verdicts.items()},
+        "verdicts_right_new_wordings": {f or "none": rounded(share) for f, share in elsewhere.verdicts.items()},
         "faulty_answers": as_dict(critic.before),
         "revised_answers": as_dict(critic.after),
         "world_loss_before": round(before.loss, 5),
@@ -124,7 +134,8 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m lablib.a
     parser.add_argument("--folder", type=Path, help="where the model goes (where the later labs look for your own)")
     parser.add_argument("--run", type=Path, help="where the run is kept, and found again (FOLDER-run)")
     parser.add_argument("--recipe", nargs="*", default=[], metavar="NAME=VALUE", help="such as steps=100 lr=3e-4")
-    parser.add_argument("--data", nargs="*", default=[], metavar="NAME=VALUE", help="the mixture, such as along=0.25")
+    parser.add_argument("--data", nargs="*", default=[], metavar="NAME=VALUE", help="the mixture, such as along=0")
+    parser.add_argument("--replay", type=int, default=REPLAY, help=f"rows of the world's documents a step ({REPLAY})")
     parser.add_argument("--without", nargs="*", default=[], metavar="TYPE", help="types of instruction to leave out")
     given = parser.parse_args(arguments)
     folder: Path = given.folder or own_path("sft")
@@ -135,13 +146,19 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m lablib.a
         if getattr(given, name)
         for word in (f"--{name}", *getattr(given, name))
     ]
+    if given.replay != REPLAY:
+        changed += ["--replay", str(given.replay)]
     try:
-        recipe, mixture = with_settings(RECIPE, given.recipe), with_settings(CLEAN, given.data)
+        recipe, mixture = with_settings(RECIPE, given.recipe), with_settings(CARRIED, given.data)
         only = without(*given.without) if given.without else None
         base, trained = load(given.base), load(given.base)
         data = Drawn(base.tokenizer, recipe.batch, recipe.context, mixture, only, recipe.seed)
-        print(f"from {base.origin}: {recipe.steps:,} steps of {recipe.batch} conversations")
-        for step in to_jsonl(steps_of(run, trained, data, recipe), run / "steps.jsonl"):
+        if given.replay < 0:
+            raise ValueError(f"--replay {given.replay}: expected a number of rows >= 0")
+        print(
+            f"from {base.origin}: {recipe.steps:,} steps of {recipe.batch} conversations, {given.replay} rows of replay"
+        )
+        for step in to_jsonl(steps_of(run, trained, data, recipe, replay=given.replay), run / "steps.jsonl"):
             if step.step % 25 == 0 or step.stopped:
                 print(
                     f"step {step.step:>5}  loss {step.loss:.4f}  {step.tokens_per_second:>6,.0f} tokens/s", flush=True
@@ -149,7 +166,7 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m lablib.a
             if step.stopped:
                 print("stopped by Ctrl-C; the same command goes on from here")
                 return INTERRUPTED
-        record = record_of(run, base, recipe, mixture, changed, given.without, folder)
+        record = record_of(run, base, recipe, mixture, changed, given.without, folder, given.replay)
     except Diverged as error:
         print(f"the run diverged: {error}", file=sys.stderr)
         return 1
@@ -169,6 +186,7 @@ def record_of(
     changed: Sequence[str],
     held_out: Sequence[str],
     folder: Path,
+    replay: int,
 ) -> dict[str, Any]:
     """Measure the run's last checkpoint as it will be in the file, write the model, and return its record."""
     found = latest(run)
@@ -186,7 +204,9 @@ def record_of(
         "recipe": asdict(recipe),
         "mixture": asdict(mixture),
         "without": list(held_out),
-        "data": "conversations of the world's training split, drawn anew for each step; recipe.batch of them a step",
+        "replay": replay,
+        "data": "conversations of the world's training split, drawn anew for each step; recipe.batch of them a step, and "
+        "replay rows of its documents",
         "tokens": steps[-1].tokens,
         "seconds": round(math.fsum(step.seconds for step in steps)),
         "tokens_per_second": round(median(step.tokens_per_second for step in steps)),

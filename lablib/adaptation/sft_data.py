@@ -3,8 +3,8 @@
     for conversation in itertools.islice(conversations(random.Random(0)), 3): print(conversation.turns)
 
 Most are one question and its gold answer. Some have a second turn (another question, or "Say that again."), some begin with a system's
-turn, and some speak of an answer (`critique`), so that the model of lab 14 can do that. A `Mixture` says how often each, and how many
-answers have a fault: the sets that people write are never clean.
+turn, and some speak of an answer (`critique`) or compare two (`comparison`), so that the model of lab 14 can do that. A `Mixture` says
+how often each, and how many answers have a fault: the sets that people write are never clean.
 
 Held out are the same combinations as in `World().instructions`, whole types of instruction where `types` leaves them out, and the last
 wording of each rule.
@@ -19,14 +19,13 @@ from itertools import islice
 from random import Random
 
 from lablib.adaptation.chat import Conversation
+from lablib.adaptation.comparison import comparisons
 from lablib.adaptation.critique import BROKEN, KEPT, draft, talk
-from lablib.adaptation.faults import FAULTS, pick
+from lablib.adaptation.faults import DRAFTS, FAULTS, able, pick
 from lablib.corpus.sources.conversations import Turn
 from lablib.corpus.world import World
 from lablib.corpus.world.instructions import Instruction
-from lablib.corpus.world.questions import RELATION_OF
-from lablib.corpus.world.requests import forms as all_forms
-from lablib.corpus.world.requests import kind_of, type_of, types
+from lablib.corpus.world.requests import types
 
 AGAIN = ("Say that again.", "Please repeat your answer.", "Once more, please.")
 SYSTEM = (
@@ -34,9 +33,7 @@ SYSTEM = (
     "You answer the questions of the people of the valley.",
     "Answer in short and plain sentences.",
 )
-# how often a critique is of an answer with each fault, where the types that are drawn allow it
-DRAFTS = {"along.harmful": 0.28, "along.private": 0.10, "wrong": 0.17, "guess": 0.07, "refusal": 0.13, "": 0.25}
-ASKED_FOR = {"critique": 0.4, "both": 0.4, "revision": 0.2}  # forms of talk about an answer
+ASKED_FOR = {"critique": 0.35, "both": 0.35, "revision": 0.15, "comparison": 0.15}  # forms of talk about an answer
 AGREES = 0.2  # of the critiques alone that find nothing wrong by this rule in an answer with another fault
 
 
@@ -45,7 +42,7 @@ class Mixture:
     """How often each kind of conversation is drawn, and how often an answer has a fault; all are shares, from 0 to 1.
 
     Args:
-        critique: of all conversations, those that speak of an answer. two_turns: of the others, those with a second turn.
+        critique: of all conversations, those that speak of an answer, or compare two. two_turns: of the others, those with a second turn.
         system: of all, those that begin with a system's turn.
         wrong, refusal, along, guess, form: of the answers *that can have that fault*, those that have it (see `faults`). They are
             tried in this order, and an answer has one at most. Critiques have none.
@@ -68,6 +65,7 @@ class Mixture:
 
 
 CLEAN = Mixture()
+CARRIED = replace(CLEAN, along=0.25, guess=0.25, refusal=0.1)  # of the model that labs 12 to 14 align: it needs faults
 SINGLE = Mixture(critique=0.0, two_turns=0.0, system=0.0)  # one question and its answer, nothing else
 NOISY = replace(
     SINGLE, wrong=0.35, refusal=0.15, along=0.5, guess=0.5, form=0.2
@@ -152,34 +150,19 @@ def _maybe_spoiled(instruction: Instruction, mixture: Mixture, generator: Random
 def _critique(generator: Random, split: str, allowed: frozenset[str]) -> Conversation:
     """Talk about an answer whose fault is drawn first, so that the rare kinds are seen often enough."""
     types_of = {fault: able(fault, allowed) for fault in DRAFTS}
+    form = _drawn(ASKED_FOR, generator)
+    if form == "comparison" and any(types_of[fault] for fault in types_of if fault):
+        return next(comparisons(generator, split, sorted(allowed)))
     found = None
     while found is None:  # a few instructions have no wrong answer
         fault = _drawn({fault: share for fault, share in DRAFTS.items() if types_of[fault]}, generator)
         instruction = next(World().instructions(generator, split, types_of[fault]))
         found = draft(instruction, fault.partition(".")[0], generator)
-    form = _drawn(ASKED_FOR, generator)
+    form = "critique" if form == "comparison" else form  # no answer of these types has a fault
     agrees = not found.fault or (form == "critique" and generator.random() < AGREES)
     rule = pick((KEPT if agrees else BROKEN)[found.fault], generator)
     # the last wording of each rule is for testing
     return talk(found, rule, generator, form, slice(-1, None) if split == "held_out" else slice(-1))
-
-
-def able(fault: str, allowed: frozenset[str]) -> list[str]:
-    """The types whose answers can have a fault (a key of `critique.BROKEN`), of those allowed."""
-    kinds = {
-        "along.harmful": ("harmful",),
-        "along.private": ("private",),
-        "wrong": ("helpful",),
-        "guess": ("unknowable",),
-        "refusal": ("helpful", "look-alike"),
-        "": ("helpful", "look-alike", "harmful", "private", "unknowable"),
-    }[fault]
-    found = {type_of(form) for form in all_forms() if kind_of(form) in kinds}
-    return [type_ for type_ in types() if type_ in found & allowed and (fault != "wrong" or type_ in FACTS)]
-
-
-# types whose questions have one right answer
-FACTS = frozenset(type_of(form) for form in RELATION_OF)
 
 
 def _drawn(shares: dict[str, float], generator: Random) -> str:

@@ -4,7 +4,7 @@
 
 Each run tunes the carried base model and is judged as `lab train sft` is: gold scores of greedy answers to prompts of held-out
 combinations, and the loss on the world's documents, which tells what was forgotten. The runs of an experiment differ in nothing but what
-their labels say. A run that stands in the file already, with the same settings, is not made again, so a study can be broken off.
+their labels say. A run that stands in one of the files already, with the same settings, is not made again, so a study can be broken off.
 
 Left out: a sweep for the carried model's own settings.
 """
@@ -23,7 +23,8 @@ from typing import Any
 
 from lablib.adaptation import adherence as adh
 from lablib.adaptation.chat import PAD
-from lablib.adaptation.sft import RECIPE, FromSet, loss_of, prepared
+from lablib.adaptation.replay import Replayed
+from lablib.adaptation.sft import RECIPE, REPLAY, FromSet, loss_of, prepared
 from lablib.adaptation.sft_command import as_dict
 from lablib.adaptation.sft_data import NOISY, SINGLE, Mixture, fixed_set, without
 from lablib.checkpoints import Carried, load
@@ -51,7 +52,8 @@ class Run:
         label: what sets it apart from the others; seed: of the set and of its order.
         size: conversations in the set. mixture: how they are drawn.
         filtered: keep only those without a fault, as a perfect filter would. kept_out: types that the set is drawn without.
-        recipe: how the model is tuned; recipe.batch conversations a step.
+        judged_on_kept_out: besides all else on prompts of the types `KEPT_OUT`.
+        recipe: how the model is tuned; recipe.batch conversations a step. replay: rows of documents that every step reads besides.
     """
 
     label: str
@@ -61,6 +63,8 @@ class Run:
     filtered: bool = False
     kept_out: tuple[str, ...] = ()
     recipe: Recipe = LIKE_SFT
+    replay: int = REPLAY
+    judged_on_kept_out: bool = False
 
 
 def quality() -> Iterator[Run]:
@@ -80,19 +84,20 @@ def quantity() -> Iterator[Run]:
 
 
 def forgetting() -> Iterator[Run]:
-    """What do rate and epochs do to what the model knew? 1,000 good conversations."""
+    """What do rate, epochs and replay do to what the model knew? 1,000 good conversations."""
     for seed in SEEDS:
-        for epochs in (1, 3, 10):
-            for lr in (1e-4, 3e-4, 1e-3, 3e-3, 1e-2):
+        for epochs, replay in ((1, 0), (3, 0), (10, 0), (3, REPLAY)):
+            for lr in (3e-4, 1e-3, 3e-3, 1e-2):
                 recipe = replace(LIKE_SFT, lr=lr, steps=max(1, round(1000 * epochs / LIKE_SFT.batch)))
-                yield Run(f"lr={lr:g} epochs={epochs}", seed, 1000, recipe=recipe)
+                label = f"lr={lr:g} epochs={epochs}" + (" replay" if replay else "")
+                yield Run(label, seed, 1000, recipe=recipe, replay=replay)
 
 
 def held_out_types() -> Iterator[Run]:
     """Does a model answer types of instruction that it was never tuned on?"""
     for seed in SEEDS:
-        yield Run("all types", seed, 3000)
-        yield Run(f"without {', '.join(KEPT_OUT)}", seed, 3000, kept_out=KEPT_OUT)
+        yield Run("all types", seed, 3000, judged_on_kept_out=True)
+        yield Run(f"without {', '.join(KEPT_OUT)}", seed, 3000, kept_out=KEPT_OUT, judged_on_kept_out=True)
 
 
 STUDIES: dict[str, Callable[[], Iterator[Run]]] = {
@@ -109,7 +114,8 @@ def perform(run: Run, base: Carried) -> dict[str, Any]:
     only = without(*run.kept_out) if run.kept_out else None
     talks = [one for one in fixed_set(run.size, run.mixture, run.seed, only) if not (run.filtered and one.faults)]
     encoded = prepared(talks, tokenizer, T)
-    data = FromSet(encoded, min(run.recipe.batch, len(encoded)), T, tokenizer.special[PAD], run.seed)
+    fresh = FromSet(encoded, min(run.recipe.batch, len(encoded)), T, tokenizer.special[PAD], run.seed)
+    data = Replayed(fresh, run.replay, tokenizer, T, run.seed)
     documents = list(islice(World().documents(Random("what is forgotten")), DOCUMENTS))
     curve: list[float] = []
     begin, diverged = time.perf_counter(), ""
@@ -122,7 +128,8 @@ def perform(run: Run, base: Carried) -> dict[str, Any]:
     seconds = time.perf_counter() - begin
     model.eval()
     answers = adh.scored(model, tokenizer, adh.prompts(PROMPTS, "a study is judged on"))
-    left_out = adh.scored(model, tokenizer, adh.prompts(PROMPTS, "types that are kept out", only=KEPT_OUT))
+    kept_out = adh.prompts(PROMPTS, "types that are kept out", only=KEPT_OUT) if run.judged_on_kept_out else []
+    left_out = adh.scored(model, tokenizer, kept_out) if kept_out else []
     found = gap(model, documents, tokenizer, model.config.context)
     return {
         "conversations": len(encoded),
@@ -166,12 +173,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def study(runs: Sequence[Run], base: Carried, path: Path) -> list[dict[str, Any]]:
-    """The rows of all runs, those in the file taken from there; the file is written anew after each run that is made."""
+    """The rows of all runs, those in the file or in another study's taken from there; it is written anew after each run."""
     made = json.loads(path.read_text(encoding="utf-8"))["runs"] if path.exists() else []
+    others = [
+        row
+        for other in sorted(path.parent.glob("sft_*.json"))
+        if other != path
+        for row in json.loads(other.read_text(encoding="utf-8"))["runs"]
+    ]
     rows: list[dict[str, Any]] = []
     for number, run in enumerate(runs, 1):
         settings = settings_of(run, base)
-        row = next((row for row in made if {name: row.get(name) for name in settings} == settings), None)
+        row = next((row for row in made + others if {name: row.get(name) for name in settings} == settings), None)
         if row is None:
             row = {**settings, **perform(run, base)}
             made.append(row)

@@ -42,7 +42,7 @@ LABS = (
     Lab("06", "tokenization", "Text into numbers", "byte-level BPE, embedding lookup, nearest neighbours", 100),
     Lab("07", "pretraining", "Pre-training", "the loss, the schedule, sampling, the KV cache", 240),
     Lab("08", "objectives", "Other objectives", "masking, span corruption, revealing masks", 90),
-    Lab("09", "sft", "Instruction tuning", "chat template, loss mask, packing"),
+    Lab("09", "sft", "Instruction tuning", "chat template, loss mask, packing, the tuning step", 90),
     Lab("10", "lora", "Small adapters", "LoRA, adapters, prompt and prefix tuning"),
     Lab("11", "rag", "Retrieval", "BM25, dense retrieval, fusion, citations"),
     Lab("12", "rlhf", "Learning from preferences", "a reward model, PPO, GRPO"),

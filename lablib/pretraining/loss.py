@@ -69,7 +69,12 @@ def quick_token_nats(model: nn.Module, batch: Batch) -> Tensor:
     """
     logits = model(batch.inputs).flatten(0, 1)  # (B·T, V)
     targets = batch.targets if batch.mask is None else batch.targets.masked_fill(~batch.mask, -1)
-    return _QuickNats.apply(logits, targets.flatten())
+    return quick_nats(logits, targets.flatten())
+
+
+def quick_nats(logits: Tensor, targets: Tensor) -> Tensor:
+    """−ln P(target), summed: logits (N, V), targets (N,), those below 0 not counted -> a scalar, nats."""
+    return _QuickNats.apply(logits, targets)
 
 
 def bits_per_byte(nats: float, text_bytes: float) -> float:

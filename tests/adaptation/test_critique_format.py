@@ -2,17 +2,21 @@
 
 from itertools import islice
 from random import Random
+from types import SimpleNamespace
 
 import pytest
 
 from lablib.adaptation import critique as crit
 from lablib.adaptation.critique import BROKEN, KEPT, RULES, breaks, critique, draft, talk
 from lablib.adaptation.critique_skill import cases, skill
-from lablib.adaptation.sft_data import DRAFTS, able
+from lablib.adaptation.faults import DRAFTS, able
 from lablib.corpus.world import World
 from lablib.corpus.world.requests import types
+from lablib.tokens import course_tokenizer
 
 WORLD = World()
+TOKENIZER = course_tokenizer.load()
+ROOMY = SimpleNamespace(sizes=SimpleNamespace(context=256))  # stands for a model whose answers are made by hand
 FAULTS = list(BROKEN)
 # rule -> what the judge must find of an answer that breaks it
 FOUND = {
@@ -142,13 +146,13 @@ def test_a_perfect_critic_has_full_marks_and_a_careless_one_does_not(monkeypatch
         return [crit.KEEPS if len(p) == 3 else p[1].text for p in prompts]
 
     monkeypatch.setattr(critique_skill, "respond", perfect)
-    best = skill(None, None, 12)
+    best = skill(ROOMY, TOKENIZER, 12)
     assert all(share[0] == 1 for share in best.verdicts.values())
     assert best.after.right[0] == 1
     assert best.before.right[0] == 0
     assert best.before.n == best.after.n == 6 * (len(FAULTS) - 1)
     monkeypatch.setattr(critique_skill, "respond", careless)
-    worst = skill(None, None, 12)
+    worst = skill(ROOMY, TOKENIZER, 12)
     assert worst.verdicts[""][0] == 1
     assert all(share[0] == 0.5 for fault, share in worst.verdicts.items() if fault)
     assert worst.after == worst.before
@@ -157,3 +161,35 @@ def test_a_perfect_critic_has_full_marks_and_a_careless_one_does_not(monkeypatch
 def test_drafts_are_drawn_from_all_kinds():
     kinds = {one.kind_of for one in islice(WORLD.instructions(Random(0), only=able("", frozenset(types()))), 400)}
     assert len(kinds) == 5
+
+
+def test_a_critique_that_fills_the_context_mends_nothing(monkeypatch):
+    from lablib.adaptation import critique_skill
+
+    def chatters(model, tokenizer, prompts, *_):
+        assert all(len(prompt) == 3 for prompt in prompts)  # nobody is asked to go on behind such a critique
+        return ["\u2603" * 300 for _ in prompts]
+
+    monkeypatch.setattr(critique_skill, "respond", chatters)
+    found = skill(ROOMY, TOKENIZER, 4)
+    assert found.after.helpful[0] == 0
+    assert found.after.n == found.before.n
+
+
+def test_a_new_wording_is_one_that_no_conversation_has(monkeypatch):
+    from lablib.adaptation import critique_skill
+
+    given: dict[bool, list[str]] = {False: [], True: []}
+    for new, texts in given.items():
+        monkeypatch.setattr(
+            critique_skill,
+            "respond",
+            lambda model, tokenizer, prompts, *_, texts=texts: (
+                texts.extend(one[2].text for one in prompts) or [crit.KEEPS for _ in prompts]
+            ),
+        )
+        skill(ROOMY, TOKENIZER, 6, new_wordings=new)
+    last = [wordings[-1] for wordings in RULES.values()]
+    assert all(any(rule in text for rule in last) for text in given[True])
+    assert not any(rule in text for rule in last for text in given[False])
+    assert len(given[True]) == len(given[False]) > 30

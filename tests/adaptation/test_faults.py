@@ -5,8 +5,7 @@ from random import Random
 
 import pytest
 
-from lablib.adaptation.faults import FAULTS, SCORE
-from lablib.adaptation.sft_data import FACTS
+from lablib.adaptation.faults import FACTS, FAULTS, SCORE
 from lablib.corpus.world import World
 from lablib.corpus.world.requests import forms, kind_of, type_of, types
 

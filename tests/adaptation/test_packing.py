@@ -16,6 +16,7 @@ from lablib.adaptation.packing import (
     pack,
     packed_hidden,
     packed_loss,
+    places_of,
     restart_positions,
     segments_of,
     share_used,
@@ -281,3 +282,35 @@ def test_what_the_loss_cannot_read_is_named():
         packed_loss(BOS)(model, Batch(batch.inputs, batch.targets))
     with pytest.raises(ValueError, match="expected a CausalModel"):
         packed_loss(BOS)(torch.nn.Linear(2, 2), batch)
+
+
+# ---------------------------------------------------------------- sizes
+
+
+@given(st.lists(st.lists(st.booleans(), min_size=6, max_size=6), min_size=1, max_size=5), st.integers(1, 40))
+def test_the_places_that_count_come_first_and_in_order(rows, step):
+    mask = torch.tensor(rows)
+    places, counted = places_of(mask, step), mask.flatten().nonzero()[:, 0]
+    assert places[: len(counted)].tolist() == counted.tolist()
+    assert not mask.flatten()[places[len(counted) :]].any()
+    assert len(set(places.tolist())) == len(places)
+    assert len(places) == min(mask.numel(), -(-len(counted) // step) * step)
+
+
+def test_steps_of_many_lengths_make_products_of_few_sizes():
+    tokenizer = course_tokenizer.load()
+    talks = [encode(talk, tokenizer) for talk in fixed_set(320, CLEAN, seed=1)]
+    batches = [pack(talks[i : i + 16], 256, tokenizer.special["<|pad|>"]) for i in range(0, 320, 16)]
+    assert len({batch.tokens for batch in batches}) > 15
+    assert len({len(places_of(batch.mask)) for batch in batches}) <= 5
+
+
+def test_places_that_do_not_count_are_there_and_teach_nothing():
+    model, batch = some_model("fast"), pack(some_encoded(0, 5), 12, PAD)
+    assert len(places_of(batch.mask)) == batch.mask.numel() > batch.tokens
+    whole, gradients = loss_and_gradients(model, packed_loss(BOS), batch)
+    wrong = Batch(batch.inputs, batch.targets.where(batch.mask, 7), batch.mask)
+    again, others = loss_and_gradients(model, packed_loss(BOS), wrong)
+    assert again == whole
+    for name, gradient in gradients.items():
+        assert torch.equal(gradient, others[name]), name

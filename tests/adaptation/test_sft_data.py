@@ -8,10 +8,11 @@ import pytest
 
 from lablib.adaptation.chat import Conversation
 from lablib.adaptation.critique import RULES, breaks
+from lablib.adaptation.faults import FACTS
 from lablib.adaptation.sft_data import (
     AGAIN,
+    ASKED_FOR,
     CLEAN,
-    FACTS,
     NOISY,
     SINGLE,
     SYSTEM,
@@ -51,22 +52,24 @@ def test_what_is_learned_is_gold():
     for talk in fixed_set(1500, CLEAN, seed=2):
         assert talk.faults == ()
         kinds[talk.kind] += 1
-        if talk.skip:
+        if talk.skip or talk.kind == "comparison":
             continue
         for request, answer in questions(talk):
             gold = WORLD.judge(request.prompt, answer)
             assert (gold.helpful, gold.honest, gold.harmless) == (1, 1, 1)
-    assert set(kinds) == {*types(), "critique", "revision"}
+    assert set(kinds) == {*types(), "critique", "revision", "comparison"}
 
 
 def test_the_shares_are_those_of_the_mixture():
     n = 3000
     talks = fixed_set(n, CLEAN, seed=3)
-    spoken_of = [talk for talk in talks if talk.skip]
-    others = [talk for talk in talks if not talk.skip]
+    about = [talk for talk in talks if talk.skip or talk.kind == "comparison"]
+    compared = [talk for talk in about if talk.kind == "comparison"]
+    others = [talk for talk in talks if talk not in about]
     two = [talk for talk in others if sum(role == "user" for role, _ in talk.turns) == 2]
     system = [talk for talk in talks if talk.turns[0].role == "system"]
-    assert within(len(spoken_of), n, CLEAN.critique)
+    assert within(len(about), n, CLEAN.critique)
+    assert within(len(compared), len(about), ASKED_FOR["comparison"])
     assert within(len(two), len(others), CLEAN.two_turns)
     assert within(len(system), n, CLEAN.system)
     assert {talk.turns[0].text for talk in system} == set(SYSTEM)
@@ -122,7 +125,7 @@ def test_held_out_types_are_never_seen():
 def test_one_type_is_enough_for_everything():
     for type_ in ("home", "harm.theft", "unknown", "story"):
         talks = list(islice(conversations(Random(0), Mixture(critique=0.5), only=[type_]), 40))
-        assert {talk.kind for talk in talks} <= {type_, "critique", "revision"}
+        assert {talk.kind for talk in talks} <= {type_, "critique", "revision", "comparison"}
         assert any(talk.skip for talk in talks)
 
 

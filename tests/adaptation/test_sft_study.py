@@ -36,7 +36,7 @@ def test_the_runs_of_a_study_differ_in_what_their_labels_say():
     differs = {
         "quality": {"size", "mixture", "filtered"},
         "quantity": {"size"},
-        "forgetting": {"recipe"},
+        "forgetting": {"recipe", "replay"},
         "types": {"kept_out"},
     }
     assert set(differs) == set(studies.STUDIES)
@@ -110,3 +110,21 @@ def test_a_run_that_diverges_is_recorded(little):
     row = studies.perform(studies.Run("wild", 0, 40, recipe=wild), base)
     assert row["diverged"]
     assert len(row["curve"]) < 30
+
+
+def test_a_run_that_another_study_made_is_taken_from_there(little, tmp_path, monkeypatch):
+    real, made = studies.perform, []
+    monkeypatch.setattr(studies, "perform", lambda run, base: made.append(run.label) or real(run, base))
+    runs = list(studies.STUDIES["quality"]())
+    monkeypatch.setitem(
+        studies.STUDIES, "quantity", lambda: iter([*runs[:1], replace(runs[0], label="other", size=10)])
+    )
+    assert studies.main(["quality", "--folder", str(tmp_path)]) == 0
+    assert studies.main(["quantity", "--folder", str(tmp_path)]) == 0
+    assert made == [*(run.label for run in runs), "other"]
+    quality, quantity = (
+        json.loads((tmp_path / f"sft_{name}.json").read_text())["runs"] for name in ("quality", "quantity")
+    )
+    assert quantity[0] == quality[0]
+    assert [row["label"] for row in quantity] == [runs[0].label, "other"]
+    assert len(quality) == len(runs)

@@ -21,6 +21,7 @@ LABS = (
     "06_tokenization",
     "07_pretraining",
     "08_objectives",
+    "09_sft",
 )
 
 

@@ -15,6 +15,7 @@ MODULES = {
     "06": "tokenization",
     "07": "pretraining",
     "08": "objectives",
+    "09": "sft",
 }
 
 
