@@ -20,6 +20,7 @@ from lablib.adaptation.bitfit import add_biases, train_norms
 from lablib.adaptation.bottleneck import add_adapters
 from lablib.adaptation.dora import DoRALinear
 from lablib.adaptation.lora import ALL_LINEAR, ATTENTION, Lora, LoRALinear, inject
+from lablib.adaptation.new_words import learn_rows, new_tokens
 from lablib.adaptation.prefix_tuning import PrefixTuned
 from lablib.adaptation.prompt_tuning import PromptTuned
 from lablib.adaptation.quantised import quantise
@@ -74,11 +75,14 @@ def _scratch(base: Decoder, tokenizer: Tokenizer, generator: torch.Generator) ->
     return build(base.config, zero_init=True, generator=generator)
 
 
-def _lora(r: int, targets: tuple[str, ...] = ALL_LINEAR, dora: bool = False, kind: str = "") -> Make:
+def _lora(
+    r: int, targets: tuple[str, ...] = ALL_LINEAR, dora: bool = False, kind: str = "", words: bool = False
+) -> Make:
     def make(base: Decoder, tokenizer: Tokenizer, generator: torch.Generator) -> CausalModel:
         if kind:
             quantise(base, targets, "nf4" if kind == "nf4" else "int8")
-        return inject(base, Lora(r, 2.0 * r, targets=targets), generator, DoRALinear if dora else LoRALinear)
+        model = inject(base, Lora(r, 2.0 * r, targets=targets), generator, DoRALinear if dora else LoRALinear)
+        return learn_rows(model, new_tokens(tokenizer)) if words else model
 
     return make
 
@@ -108,6 +112,7 @@ METHODS: dict[str, Method] = {
     "full tuning": Method(_whole, 1e-3, "all weights"),
     "full tuning, replay": Method(_whole, 1e-3, "all weights", replay=REPLAY),
     **{f"lora r={r}": Method(_lora(r), 3e-3, "low rank") for r in RANKS},
+    **{f"lora r={r}, new words": Method(_lora(r, words=True), 3e-3, "low rank") for r in (4, 8)},
     "lora r=8, attention only": Method(_lora(8, ATTENTION), 3e-3, "low rank"),
     "lora r=8, replay": Method(_lora(8), 3e-3, "low rank", replay=REPLAY),
     "dora r=8": Method(_lora(8, dora=True), 3e-3, "low rank"),

@@ -47,6 +47,22 @@ SIZE = 2000  # documents of the domain that a run reads again and again
 JUDGED = 400  # documents that it is judged on, of the domain and of the world
 POINTS = 40  # of a run's curve
 SEEDS = (0, 1, 2)
+# methods whose rate is looked for; the others take that of the one they resemble
+RATED = (
+    "from scratch",
+    "continued pre-training",
+    "full tuning",
+    "lora r=1",
+    "lora r=4",
+    "lora r=16",
+    "lora r=4, new words",
+    "bottleneck r=16",
+    "prompt P=32",
+    "prefix P=32",
+    "prefix P=32, reparametrised",
+    "biases",
+    "norms",
+)
 COMPARED = ("full tuning", "lora r=8", "prefix P=32", "from scratch")  # methods whose need of data is measured
 
 
@@ -69,10 +85,10 @@ class Run:
 
 
 def rates(seeds: Sequence[int] = SEEDS) -> Iterator[Run]:
-    """Each method at a third of its rate, at its rate, and at three times that; one seed."""
-    for method, own in METHODS.items():
-        for factor in (1 / 3, 1.0, 3.0):
-            lr = float(f"{own.lr * factor:.1g}")
+    """Each method of `RATED` at its rate, at three times that, and at a third; one seed."""
+    for method in RATED:
+        for factor in (1.0, 3.0, 1 / 3):
+            lr = float(f"{METHODS[method].lr * factor:.1g}")
             yield Run(f"{method}, lr={lr:g}", method, max(seeds) + 1, lr=lr, judged="rates are chosen on")
 
 
@@ -112,7 +128,7 @@ def rows_of(
     texts += [d.text for d in islice(World().documents(Random(f"replay {seed}")), others)]
     encoded = [[end, *tokenizer.encode(text), end][: recipe.context + 1] for text in texts]
     pad = tokenizer.special["<|pad|>"]
-    rows = DocumentRows(encoded, min(recipe.batch, len(encoded)), pad, seed)
+    rows = DocumentRows(encoded, min(recipe.batch, len(encoded)), pad, seed, multiple=32)
     return objective_batches(rows, NextToken(pad), seed)
 
 

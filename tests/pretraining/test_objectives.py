@@ -276,6 +276,23 @@ def test_chance_is_drawn_from_seed_and_step():
     assert not torch.equal(one(3).mask, one(4).mask)
 
 
+def test_rows_of_many_lengths_are_filled_up_to_few():
+    documents = [[1] * n for n in range(3, 90)]
+    plain, few = DocumentRows(documents, 4, PAD), DocumentRows(documents, 4, PAD, multiple=16)
+    shapes = set()
+    for step in range(40):
+        whole, filled = plain(step), few(step)
+        T = whole.shape[1]
+        assert torch.equal(filled[:, :T], whole)
+        assert (filled[:, T:] == PAD).all()
+        assert (filled.shape[1] - 1) % 16 == 0
+        assert filled.shape[1] - T < 16
+        shapes.add(filled.shape[1])
+    assert len(shapes) <= 6 < len({plain(step).shape[1] for step in range(40)})
+    with pytest.raises(ValueError, match="multiple = 0"):
+        DocumentRows(documents, 4, PAD, multiple=0)
+
+
 def test_too_few_documents():
     with pytest.raises(ValueError, match="B = 3 rows of 2 documents"):
         DocumentRows([[1], [2]], 3, PAD)
