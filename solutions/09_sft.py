@@ -257,8 +257,8 @@ Picture(fig, "Bars: size of the gradient at each target; only the targets of the
 # <details><summary>Question: the tokens of the question are there anyway. Why not learn from them, too?</summary>
 #
 # One can. It teaches the model to write what users write, too. Whether that helps depends on the data: Huerta-Enochian
-# and Ko (2024) gave the prompt a small weight, and found that it helped where answers are short. What one must not do
-# is to learn it by accident.
+# and Ko (2024) gave the prompt weights from 0 to 1, and found that it mattered only where the answers are short. What
+# one must not do is to learn it by accident.
 #
 # </details>
 
@@ -293,7 +293,7 @@ def draw_rows(ax, lengths: list[int], rows: list[list[int]], width: int) -> None
 # %%
 def suitcase(T: int) -> Picture:
     """48 conversations, one in each row (left) and packed into rows of T (right)."""
-    lengths = [len(one) for one in sample[:48] if len(one) <= T]
+    lengths = [len(one) for one in sample[:48]]
     fig, axes = figure(cols=2, width=9.2, height=3.6)
     draw_rows(axes[0], lengths, [[number] for number in range(len(lengths))], max(lengths))
     draw_rows(axes[1], lengths, first_fit_decreasing(lengths, T), T)
@@ -301,7 +301,7 @@ def suitcase(T: int) -> Picture:
 
 
 # %% tags=["varies"]
-Sliders(suitcase, T=(T, 96, 512))
+Sliders(suitcase, T=(T, 160, 512))
 
 # %% [markdown]
 # **What to notice.** Grey is padding: arithmetic for nothing. The titles say how much of it there is. Move the slider:
@@ -357,16 +357,16 @@ Picture(fig, "A block-diagonal mask: one triangle for each conversation in the r
 # stand the positions: they begin again in each block. (What is padding gets the number of the last conversation. It
 # does no harm: nobody looks ahead to it, and none of its targets count.)
 #
-# Is packing free of side effects? Compute the answers' nats of all conversations once padded, each in a row of its
+# Is packing free of side effects? Compute the answers' nats of all conversations once alone, each in a row of its
 # own, and once packed. And to see that the mask matters: packed, with a causal mask only.
 
 
 # %%
-def nats_of(model: nn.Module, batch: Batch, look=block_mask, place=restart_positions) -> Tensor:
+def nats_of(model: nn.Module, batch: Batch, look: Callable[[Tensor], Tensor] | None = None) -> Tensor:
     """The nats of all answers in a packed batch; logits only where a target counts."""
     segments = segments_of(batch.inputs, special[BEGIN])
-    x, angles = model.place(model.embedding(batch.inputs), place(segments))  # (B, T) -> (B, T, D)
-    mask = look(segments)[:, None]  # (B, T, S) -> (B, 1, T, S), the same for every head
+    x, angles = model.place(model.embedding(batch.inputs), restart_positions(segments))  # (B, T) -> (B, T, D)
+    mask = (look or block_mask)(segments)[:, None]  # (B, T, S) -> (B, 1, T, S), the same for every head
     for layer in model.layers:
         x = layer(x, mask, angles)
     chosen = places_of(batch.mask)  # (N,), those that count first
@@ -384,7 +384,7 @@ some = sample[:40]
 with torch.no_grad():
     apart = sum(nats_of(base.model, packed([one], len(one) - 1)).item() for one in some)
     print(f"{'each alone':<26}{apart:>10.3f} nats")
-    for name, look in (("packed", block_mask), ("packed, causal mask only", only_causal)):
+    for name, look in (("packed", None), ("packed, causal mask only", only_causal)):
         together = nats_of(base.model, packed(some, T), look).item()
         print(f"{name:<26}{together:>10.3f} nats, relative difference {abs(together - apart) / apart:.1e}")
 
@@ -407,7 +407,7 @@ with torch.no_grad():
 # an answer (more of that below).
 
 # %%
-shown = list(islice(conversations(Random(5)), 5))
+shown = list(islice(conversations(Random(24)), 5))
 Gallery([Card(talk.kind, "\n".join(f"{role}: {text}" for role, text in talk.turns)) for talk in shown], letters=420)
 
 
@@ -435,7 +435,7 @@ used = (example_batch.inputs != special[PAD]).float().mean()
 print(f"{len(example_batch.inputs)} rows of {T}: {used:.0%} of the places used, {example_batch.tokens:,} targets count")
 
 # %% [markdown]
-# Does bfloat16 pay on this machine? (Lab 07: only where the chip has units for it.) One step of each tells.
+# Does bfloat16 pay on this machine? (Lab 07: only where the chip has units for it.) A few steps of each tell.
 
 # %% tags=["varies"]
 from lablib.measure import median_seconds
@@ -454,6 +454,7 @@ def step_seconds(dtype: str) -> float:
     return median_seconds(once, 3)
 
 
+# %% tags=["varies"]
 speed = {dtype: step_seconds(dtype) for dtype in ("float32", "bfloat16")}
 quicker = min(speed, key=lambda dtype: speed[dtype])
 print(", ".join(f"{dtype} {1e3 * seconds:.0f} ms" for dtype, seconds in speed.items()), "->", quicker)
@@ -473,8 +474,8 @@ checked = adh.prompts(lab.profile.pick(smoke=4, laptop=48), "lab 09, on the way"
 moments = {round(steps * share) for share in (0.04, 0.1, 0.25, 0.5, 1.0)}
 before = adh.adherence(adh.scored(base.model, tokenizer, checked, "dialogue")).helpful[0]
 panels = [
-    Panel(["loss of the answers"], y="nats per token", title="loss", log_y=True),
-    Panel(["helpful"], y="gold-helpful", title="held-out prompts", levels={"base": before}, y_range=(0, 1)),
+    Panel(["loss"], y="nats per token", title="loss, answers and replay", log_y=True),
+    Panel(["helpful"], y="gold-helpful", title="held-out prompts", levels={"base": before}, y_range=(0, 1.25)),
 ]
 
 # %%
@@ -483,6 +484,7 @@ made, weights = optimisers.make(model, recipe), list(model.parameters())
 warmup = round(recipe.warmup * steps)
 
 
+# %%
 def sft_step(step: int) -> float:
     """One step: the batch, its loss, an update. Returns nats per learned token."""
     batch = batches(step)
@@ -499,11 +501,11 @@ def sft_step(step: int) -> float:
 
 # %% tags=["varies"]
 on_the_way, begin = {}, time.perf_counter()
-alt = "Left: the loss of the answers by step. Right: gold-helpful on held-out prompts, the base's as a dashed line."
+alt = "Left: the loss by step. Right: gold-helpful on held-out prompts, the base's as a dashed line."
 with LiveChart(panels, alt=alt) as chart:
     chart.add(0, helpful=adh.adherence(adh.scored(model, tokenizer, checked)).helpful[0])
     for step in range(steps):
-        chart.add(step + 1, **{"loss of the answers": sft_step(step)})
+        chart.add(step + 1, loss=sft_step(step))
         if step + 1 in moments:
             on_the_way[step + 1] = adh.scored(model, tokenizer, checked)
             chart.add(step + 1, helpful=adh.adherence(on_the_way[step + 1]).helpful[0])
@@ -518,9 +520,10 @@ for question in (0, 1):
 
 # %% [markdown]
 # **What to notice.** Compare the answers after the first steps with the later ones: what is right first, the form or
-# the fact? (The loss counts answers only, so it cannot be compared with a loss of pre-training.) The command
-# `lab train sft` is the same loop with more steps and with checkpoints: it makes the tuned model that later labs use.
-# (Some answers of its set have faults, on purpose: labs 12 to 14 need something to align.)
+# the fact? (And an answer that was right can be wrong again later: each step mends some and spoils a few.) About half
+# of the tokens that the loss counts are the answers', the rest is replay; so it cannot be compared with a loss of
+# pre-training. The command `lab train sft` is the same loop with more steps and with checkpoints: it makes the tuned
+# model that later labs use.
 #
 # ## Base against tuned
 #
@@ -586,6 +589,9 @@ Picture(fig, "For each type of instruction gold-helpful of the base and of the t
 # from another. *harm* stands for requests that should be declined, where a refusal is the helpful answer, and
 # *similar* for requests that only sound like them, where a refusal is not.
 #
+# And look at the printed lines above the figure: the base is the more *honest* one. Whoever says "I do not know" to
+# nearly everything tells nothing false; to answer is a risk.
+#
 # ### The attack, on a model that answers
 #
 # Now the forged turns from above, once through each template:
@@ -602,9 +608,9 @@ print("your template:    ", repr(written(render([Turn("user", attack)], tokenize
 
 # %% [markdown]
 # **What to notice.** The model sees numbers and nothing else. Through the careless template it has already told the
-# password, before it wrote a single token, and whatever it writes now is an answer to a question that nobody asked. (Our
-# model is too small to repeat what it never read; a larger one would.) A template stops the forging of *turns*; what a
-# turn *says* can still mislead (lab 11 plants orders in a page).
+# password, before it wrote a single token, and whatever it writes now is an answer to a question that it never had the
+# choice to refuse. A template stops the forging of *turns*; what a turn *says* can still mislead (lab 11 plants orders
+# in a page).
 
 # %% [markdown]
 # ## What is a good set? Quality against quantity
@@ -687,10 +693,11 @@ ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
 Picture(fig, "Gold scores against the size of a good set, with bands over seeds; dashed: the large noisy set.")
 
 # %% [markdown]
-# **What to notice.** Some number between 300 and 1,000 good conversations is worth as much as 3,000 noisy ones (dashed).
-# And it is not the end: the line climbs up to 3,000, and only then do the bands of two neighbours overlap. LIMA's 1,000
-# examples met a model of 65B that could do nearly everything already, and had to learn a manner. Ours has to learn the
-# tasks as well.
+# **What to notice.** In *helpful*, some number between 300 and 1,000 good conversations is worth as much as 3,000
+# noisy ones (dashed). And it is not the end: the line climbs up to 3,000, and only then do the bands of two neighbours
+# overlap. (300 steps read 9,600 conversations, so the largest set is not even read to its end.) LIMA's 1,000 examples
+# met a model of 65B that could do nearly everything already, and had to learn a manner. Ours has to learn the tasks as
+# well.
 #
 # Two of these runs here, on your machine: the same sets as in the record, but far fewer steps. Do the two curves of
 # the *loss* tell which of the models will be the better one?
@@ -716,7 +723,7 @@ for (label, (curve, _)), colour in zip(live.items(), COLOURS, strict=False):
     every = round(run["recipe"]["steps"] / len(run["curve"]))  # the record keeps one step in so many
     ax.plot([1 + every * i for i in range(len(run["curve"]))], run["curve"], color=colour, alpha=0.35)
     ax.plot(range(1, len(curve) + 1), curve, ".", color=colour, markersize=3, label=f"{label}, live")
-ax.set(xlabel="step", ylabel="loss of the answers (nats per token)", ylim=(0, None))
+ax.set(xlabel="step", ylabel="loss, answers and replay (nats per token)", ylim=(0, None))
 ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
 Picture(
     fig,
@@ -724,9 +731,10 @@ Picture(
 )
 
 # %% [markdown]
-# **What to notice.** The set of 300 has the lower loss at the end, and the worse model: it is read so often that it
-# is learned by heart. And what cannot be foreseen in a noisy answer costs nats, however good the model is. So the
-# losses on two different sets do not say which of the models is the better one; somebody has to judge their answers.
+# **What to notice.** In the record the set of 300 has the lower loss at the end, and yet fewer helpful answers than
+# the noisy set: it is read 32 times, and learned by heart. After your few steps it may still be ahead, for the large
+# set needs longer. And what cannot be foreseen in a noisy answer costs nats, however good the model is. So the losses
+# on two different sets do not say which of the models is the better one; somebody has to judge their answers.
 #
 # ## Types that were never taught
 #
@@ -749,12 +757,12 @@ interval_chart(
 )
 
 # %% [markdown]
-# **What to notice.** Where the two dots of a row lie together, the type came along with the others; where they lie
-# apart, it has to be taught. To decline comes along: the judge gives 0.5 to a refusal without the fitting reason, and
-# that is where the model stands which never saw this kind of harm. And so does the mistake that goes with it: the
-# look-alike, which it never saw either, has hardly a helpful answer. The letter and the habitat have to be taught, and
-# the sum nobody can do, taught or not. That tuning carries over to tasks that were kept out is a finding about large
-# models: in the FLAN paper itself (§4.2) it helped at 68B and 137B parameters, and did harm at 8B and below.
+# **What to notice.** A dot at the left edge is a type that the model cannot do at all. The letter and the habitat have
+# to be taught; the sum nobody can do, taught or not. With *harm.fire* the half comes along: the judge gives 0.5 to a
+# refusal without the fitting reason, and there stands the model that never saw this kind of harm. And so, it seems,
+# does the mistake that goes with it: the look-alike, which it never saw either, gets hardly a helpful answer. That
+# tuning carries over to tasks that were kept out is a finding about large models: in the FLAN paper itself (§4.2) it
+# helped at 68B and 137B parameters, and did harm at 8B and below.
 #
 # ## What it forgets
 #
@@ -801,16 +809,21 @@ axes[1].legend(*axes[0].get_legend_handles_labels(), loc="upper left", ncols=2, 
 Picture(fig, "Left: world loss above the floor against learning rate and epochs. Right: gold-helpful of the same runs.")
 
 # %%
-print(f"{'':<24}{'helpful':>9}{'above the floor':>17}   mean of 3 seeds")
-for label, runs in sorted(forgetting.items(), key=lambda item: -gold(item[1])[0])[:6]:
-    print(f"{label:<24}{gold(runs)[0]:>9.3f}{over_seeds([run['above_floor'] for run in runs])[0]:>17.1%}")
+table = forgetting | {"lr=0.003 epochs=9.6 replay": quantity["1,000 good"]}
+print(f"{'mean and range of 3 seeds':<28}{'helpful':>23}{'above the floor':>17}")
+for label, runs in sorted(table.items(), key=lambda item: -gold(item[1])[0])[:8]:
+    helpful = "{:.3f} [{:.3f}, {:.3f}]".format(*gold(runs))
+    print(f"{label:<28}{helpful:>23}{over_seeds([run['above_floor'] for run in runs])[0]:>17.0%}")
 
 # %% [markdown]
-# **What to notice.** Without replay there is no good choice: whatever answers well has forgotten much. More epochs at a
-# lower rate are the better bargain than a few at a high one (compare ten epochs at 0.0003 with three at 0.003). With
-# replay the same three epochs learn as much, the bands overlap, and at each rate the loss above the floor is several
-# times smaller. The facts that an answer is made of stand in the documents, and whoever forgets them has less to answer
-# with; that is why this lab's recipe has replay. The table has the six settings that answer best.
+# **What to notice.** Without replay there is no good choice: whatever answers well has forgotten much. Ten epochs at
+# 0.0003 answer about as well as three at 0.003, at a tenth of the loss above the floor, and for three times the work.
+# (More epochs do not always forget more: at 0.001 one is worse than ten.) With replay, three epochs answer about as
+# well as without, and at each rate the loss above the floor is several times smaller.
+#
+# Does replay help the answers, too? Compare the first row of the table with the third: the same rate and about as many
+# epochs over the same set. More answers are helpful with replay, and the ranges do not touch. What an answer is made
+# of stands in the documents; that is why this lab's recipe reads them along.
 #
 # <details><summary>Question: how could one have both?</summary>
 #
@@ -823,10 +836,10 @@ for label, runs in sorted(forgetting.items(), key=lambda item: -gold(item[1])[0]
 # %% [markdown]
 # ## Talk about an answer
 #
-# One conversation in five of the mixture looks like this. Lab 14 will let the model criticise its own answers by a set
-# of rules and mend them (Bai et al. 2022). A large model is simply asked to; ours has never read such talk, so the
-# format is taught here: an answer, a rule, a verdict, an answer anew. The fault is known, since it was put there; and
-# the faulty answer is only *looked at*, never learned.
+# Nearly one conversation in five of the mixture looks like this. Lab 14 will let the model criticise its own answers
+# by a set of rules and mend them (Bai et al. 2022). A large model is asked to, with a few examples in its prompt; ours
+# has never read such talk, so the format is taught here: an answer, a rule, a verdict, an answer anew. The fault is
+# known, since it was put there; and the faulty answer is only *looked at*, never learned.
 
 # %%
 talk = next(t for t in conversations(Random(11)) if t.kind == "revision" and len(t.turns) == 6)
@@ -837,16 +850,28 @@ boxes(one.ids, one.counts, "A conversation about an answer: verdict and new answ
 # **What to notice.** The first answer is the assistant's, and grey: `skip=1` in your mask. If it were green, such
 # conversations would teach the model to do the very thing that the critique condemns.
 #
-# Can the tuned model do it? It is asked about answers whose fault is known, of held-out combinations, once by rules in
-# the words that it was taught (three wordings of each rule), and once in a fourth wording that it never read. **Guess:**
-# does it read the rule, or does it recognise it?
+# Can a tuned model do it? Your run was a little short for this, so ask the model that the course carries: the same
+# recipe with more steps, made by `lab train sft`. (Some answers of its set have faults, on purpose: labs 12 to 14 need
+# something to align.)
+
+# %% tags=["varies"]
+carried = load("sft")
+its = carried.record
+reached = "{:.3f} [{:.3f}, {:.3f}]".format(*its["adherence"]["helpful"])
+print(f"{carried.origin}: {its['recipe']['steps']} steps, {its['seconds']} s on {its['hardware']}")
+print(f"gold-helpful {reached} on {its['adherence']['n']} held-out prompts")
+
+# %% [markdown]
+# It is asked about answers whose fault is known, of held-out combinations, once by rules in the words that it was
+# taught (three wordings of each rule), and once in a fourth wording that it never read. **Guess:** does it read the
+# rule, or does it recognise it?
 
 # %% tags=["varies"]
 from lablib.adaptation.critique_skill import skill
 
 asked = {"wordings that it knows": False, "a new wording": True}
 each = lab.profile.pick(smoke=2, laptop=10, gpu=60)
-able = {name: skill(model, tokenizer, each, "lab 09", new_wordings=new) for name, new in asked.items()}
+able = {name: skill(carried.model, tokenizer, each, "lab 09", new_wordings=new) for name, new in asked.items()}
 kinds_of_fault = list(next(iter(able.values())).verdicts)
 interval_chart(
     {fault or "no fault": {name: one.verdicts[fault] for name, one in able.items()} for fault in kinds_of_fault},
@@ -861,11 +886,18 @@ for name, found in (("faulty answers", one.before), ("what it wrote instead", on
     print(f"{name:<24}n = {found.n}: " + ", ".join(f"{s} {getattr(found, s)[0]:.2f}" for s in adh.SCORES))
 
 # %% [markdown]
-# **What to notice.** In each row but the last every second rule is broken, so whoever always gives the same verdict has
-# one half there. Look where the dots of the new wording lie. Three wordings of four rules are twelve sentences: they can
-# be learned by heart, and what is learned by heart is not understood. To a model that has read two trillion tokens a
-# fourth wording says the same as the other three; to ours it is a new string. (Lab 14 keeps to the wordings it knows.)
-# The two lines are about answers that broke their rule, as they were and as the model wrote them anew.
+# **What to notice.** In each row but the last every second rule is broken, so whoever always gives the same verdict
+# has one half there. Ten answers a row tell little; the model's record has sixty:
+
+# %% tags=["varies"]
+for name in ("verdicts_right", "verdicts_right_new_wordings"):
+    print(f"{name:<29}" + ", ".join(f"{fault} {share[0]:.2f}" for fault, share in its[name].items()))
+
+# %% [markdown]
+# **What to notice.** In words that it knows it is nearly always right. In new ones it stands at one half, and is right
+# where there is no fault: it mostly says that the rule is kept. Three wordings of four rules are twelve sentences; it
+# has learned those, and not what they mean. (Lab 14 keeps to them.) The two lines before are about answers that broke
+# their rule, as they were and as the model wrote them anew.
 #
 # ## Real instructions: Dolly
 #
@@ -878,8 +910,9 @@ from lablib.corpus.sources import SourceUnavailable, fixtures, stream
 
 
 def letters_a_token(talks: Sequence[Encoded]) -> float:
-    """Letters of the turns for each token, special tokens counted as tokens."""
-    return sum(len(tokenizer.decode(one.ids, skip_special=True)) for one in talks) / sum(map(len, talks))
+    """Letters of the turns for each of their tokens; special tokens are not counted."""
+    plain = [[token for token in one.ids if token not in special.values()] for one in talks]
+    return sum(len(tokenizer.decode(ids)) for ids in plain) / sum(map(len, plain))
 
 
 # %% tags=["varies"]
@@ -906,10 +939,10 @@ with torch.no_grad():
         print(f"{name:<8}{nats:.2f} nats per token of the answers that were held out")
 
 # %% [markdown]
-# **What to notice.** The nats: compare them with those of the valley's answers, in the chart of the tuning run. The
-# model has read of the valley and of nothing else, and its tokenizer, too, was made for the valley's words. Zhou et
-# al. (2023) suppose that tuning teaches a *manner* of answering, and that what can be said in it comes from
-# pre-training.
+# **What to notice.** A model that knew nothing and gave every token the same probability would pay ln 4,096 = 8.3
+# nats: ours is surer of itself than that, and wrong. It has read of the valley and of nothing else, and its tokenizer,
+# too, was made for the valley's words: it needs more tokens for as many letters. Zhou et al. (2023) suppose that
+# tuning teaches a *manner* of answering, and that what can be said in it comes from pre-training.
 #
 # ## Questions to think about
 #
@@ -946,7 +979,7 @@ with torch.no_grad():
 # <details><summary>5. A conversation is longer than a row. Cut it?</summary>
 #
 # At its beginning, if at all: whatever is cut from the end takes the end of an answer with it, and teaches not to
-# stop.
+# stop. Then put `<|bos|>` in front again: by it the packing sees where a conversation begins.
 #
 # </details>
 #

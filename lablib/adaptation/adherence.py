@@ -190,7 +190,7 @@ def prompts(
 def prompts_by_type(
     n: int, seed: int | str = 0, split: str = "held_out", only: Sequence[str] | None = None
 ) -> list[Instruction]:
-    """n instructions of each type, so that every type's interval is of the same width."""
+    """n instructions of each type, so that every type's mean rests on as many answers."""
     return [one for type_ in (types() if only is None else only) for one in prompts(n, seed, split, [type_])]
 
 

@@ -11,9 +11,9 @@ A model can only do that if it has seen it done. Here it can be shown a thousand
 known because it was put there (`faults`), or the answer is the gold one and has none. The first answer is there to be spoken of and
 is not learned.
 
-Paper: Bai et al. 2022, "Constitutional AI: Harmlessness from AI Feedback" (§3: critique, revision). There the model had learned to
-criticise from the web; this one has not. One of `KEEPS` and `BREAKS` begins every critique, so the two can also be compared by their
-probabilities (§4).
+Paper: Bai et al. 2022, "Constitutional AI: Harmlessness from AI Feedback" (§3: critique, revision). There a model was shown a few
+examples in its prompt; this one has to be tuned for it. One of `KEEPS` and `BREAKS` begins every critique, so the two can also be
+compared by their probabilities (§4).
 
 Left out: critiques that are wrong or half right, several rounds, and rules in other words than these.
 """

@@ -8,7 +8,8 @@ Nothing of the loop is new. A step reads n conversations, packed into as few row
 little from step to step. Which conversations it reads depends on (seed, step) only, so a run can be resumed.
 
 Papers: Wei et al. 2021, "Finetuned Language Models Are Zero-Shot Learners" (FLAN); Ouyang et al. 2022, "Training language models to follow
-instructions with human feedback" (§3.5, SFT); Zhou et al. 2023, "LIMA: Less Is More for Alignment", which lab 09 puts to the test.
+instructions with human feedback" (§3.5, SFT); Zhou et al. 2023, "LIMA: Less Is More for Alignment", whose question lab 09 asks of a
+small model.
 
 Axes: B rows, T time. Left out: several processes.
 """
@@ -34,7 +35,7 @@ from lablib.tokens.tokenizer import Tokenizer
 
 M = TypeVar("M", bound=CausalModel)
 
-# `batch` is here the number of conversations a step. All else is as in pre-training, but for the rate, which is lower.
+# `batch` is here the number of conversations a step. AdamW at the rate that the base run had for what Muon leaves; no weight decay.
 RECIPE = Recipe(
     steps=2000,
     batch=32,
@@ -150,7 +151,7 @@ def tuned(
     """A tuned copy of a model, in evaluation mode; the model itself stays as it is.
 
     Args:
-        batches: `Drawn` or `FromSet`. recipe: see `RECIPE`. watch: is told of each step.
+        batches: `Drawn`, `FromSet`, or either in `Replayed`. recipe: see `RECIPE`. watch: is told of each step.
     """
     model = copy.deepcopy(base)
     for step in train(model, batches, recipe, loss=loss_of(tokenizer)):

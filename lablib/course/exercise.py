@@ -353,7 +353,14 @@ class Attempt:
 
 
 # What torch says of a tensor on `meta` whose values are asked for. On a real device they are there: no fault of the learner's.
-_NEEDS_VALUES = ("Tensor.item() cannot be called on meta", "register_meta function for torch.nonzero()", "aten::equal")
+_NEEDS_VALUES = (
+    "Tensor.item() cannot be called on meta",
+    "Cannot copy out of meta tensor",
+    "register_meta function for torch.nonzero()",
+    "aten::equal",
+    "aten::unique_consecutive",
+    "aten::_unique2",
+)
 
 
 def _settings() -> dict[str, object]:

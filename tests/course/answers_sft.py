@@ -100,6 +100,21 @@ def render_only_assistant_marker_safe(turns, tokenizer, reply=False):
     return [*ids, special[MARKERS["assistant"]]] if reply else ids
 
 
+def render_with_one_marker_allowed(turns, tokenizer, reply=False):
+    """Only the user's marker can be forged: still a template that can be."""
+    special = tokenizer.special
+    ids = [special[BEGIN]]
+    for role, text in turns:
+        ids += [special[MARKERS[role]], *tokenizer.encode(text, ["<|user|>"]), special[STOP]]
+    return [*ids, special[MARKERS["assistant"]]] if reply else ids
+
+
+def render_without_the_padding_token(turns, tokenizer, reply=False):
+    """What spells the padding token is cut out: a user's text is changed."""
+    clean = [(role, text.replace("<|pad|>", "")) for role, text in turns]
+    return render([type(turn)(*one) for turn, one in zip(turns, clean, strict=True)], tokenizer, reply)
+
+
 # ---------------------------------------------------------------- answer_mask
 
 
@@ -483,13 +498,42 @@ def positions_end_included(segments):
     return found
 
 
+def mask_by_stop_tokens(ids, assistant, stop, skip=0):
+    """Counts the answers by stop tokens, two for each: wrong behind a system's turn."""
+    return [m and ids[:i].count(stop) // 2 >= skip for i, m in enumerate(answer_mask(ids, assistant, stop))]
+
+
+def mask_skips_one_or_all(ids, assistant, stop, skip=0):
+    return answer_mask(ids, assistant, stop, min(skip, 1)) if skip < 2 else [False] * len(ids)
+
+
+def pack_says_only_that_they_must_fit(lengths, T):
+    if lengths and max(lengths) > T:
+        raise ValueError("lengths must fit")
+    return first_fit_decreasing(lengths, T)
+
+
+def block_by_lists(segments):
+    rows = segments.tolist()
+    allowed = [[[s <= t and row[t] == row[s] for s in range(len(row))] for t in range(len(row))] for row in rows]
+    return torch.tensor(allowed, dtype=torch.bool, device=segments.device).view(*segments.shape, segments.shape[1])
+
+
+def positions_by_unique(segments):
+    rows = []
+    for row in segments:
+        _, counts = torch.unique_consecutive(row, return_counts=True)
+        rows.append(torch.cat([torch.arange(int(n), device=row.device) for n in counts]) if len(row) else row)
+    return torch.stack(rows) if rows else segments
+
+
 RIGHT = {
     "render": [render_with_appends, render_recursive, render_only_markers_allowed],
     "answer_mask": [mask_by_search, mask_with_numpy, mask_backwards_index],
     "answer_nats": [nats_by_gather, nats_by_logsumexp, nats_by_cleaning],
     "first_fit_decreasing": [pack_by_pairs, pack_by_buckets, pack_by_numpy],
-    "block_mask": [block_by_loops, block_by_and, block_by_difference],
-    "restart_positions": [positions_by_loop, positions_by_counting, positions_by_search],
+    "block_mask": [block_by_loops, block_by_and, block_by_difference, block_by_lists],
+    "restart_positions": [positions_by_loop, positions_by_counting, positions_by_search, positions_by_unique],
 }
 WRONG = {
     "render": [
@@ -502,6 +546,8 @@ WRONG = {
         render_lower_case,
         ("question not ended", render_stop_before_reply_missing, "reply=True"),
         ("escaped", render_angle_brackets_escaped, "spells the markers"),
+        ("one marker", render_with_one_marker_allowed, "spells the markers"),
+        ("padding cut out", render_without_the_padding_token, "spells the markers"),
         ("end can be forged", render_only_assistant_marker_safe, "spells the markers"),
     ],
     "answer_mask": [
@@ -512,6 +558,8 @@ WRONG = {
         mask_from_first_user,
         ("list changed", mask_consumes, "changed the list in place"),
         ("skips the last", mask_skips_last, "skip=1"),
+        ("by stop tokens", mask_by_stop_tokens, "system's turn"),
+        ("none, one or all", mask_skips_one_or_all, "three answers"),
         ("no end, no answer", mask_stop_index_error, "cut off"),
     ],
     "answer_nats": [
@@ -532,6 +580,7 @@ WRONG = {
         ("list changed", pack_sorts_in_place, "changed the list in place"),
         ("long ones dropped", pack_drops_long, "in silence"),
         ("error without the length", pack_wordless, "names the length 9"),
+        ("they must fit", pack_says_only_that_they_must_fit, "names the length 9"),
         ("one less", pack_one_less, "expected"),
         pack_by_count,
         ("an empty row", pack_empty_row, "no conversation at all"),
