@@ -723,7 +723,7 @@ for (label, (curve, _)), colour in zip(live.items(), COLOURS, strict=False):
     every = round(run["recipe"]["steps"] / len(run["curve"]))  # the record keeps one step in so many
     ax.plot([1 + every * i for i in range(len(run["curve"]))], run["curve"], color=colour, alpha=0.35)
     ax.plot(range(1, len(curve) + 1), curve, ".", color=colour, markersize=3, label=f"{label}, live")
-ax.set(xlabel="step", ylabel="loss, answers and replay (nats per token)", ylim=(0, None))
+ax.set(xlabel="step", ylabel="loss (nats per token)", ylim=(0, None))
 ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
 Picture(
     fig,
