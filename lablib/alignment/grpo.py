@@ -31,7 +31,7 @@ from lablib.alignment.rewards_per_token import check_scores
 Baseline = Literal["group", "group-std", "leave-one-out"]
 BASELINES: tuple[Baseline, ...] = ("group", "group-std", "leave-one-out")
 Per = Literal["answer", "constant"]
-TINY = 1e-4  # added to the standard deviation, in the scores' unit, as `trl` does
+SMALL = 1e-4  # added to the standard deviation, in the scores' unit, as `trl` does
 
 
 def group_advantages(scores: Tensor, G: int, baseline: Baseline = "group-std") -> Tensor:
@@ -39,7 +39,7 @@ def group_advantages(scores: Tensor, G: int, baseline: Baseline = "group-std") -
 
     Args:
         scores: (N,), the G answers to a prompt side by side. G: at least 2, dividing N.
-        baseline: "group-std", the score minus the group's mean, over its standard deviation (with G − 1) plus `TINY`: GRPO's.
+        baseline: "group-std", the score minus the group's mean, over its standard deviation (with G − 1) plus `SMALL`: GRPO's.
             "group", without the division: Dr. GRPO's. "leave-one-out", minus the mean of the *other* answers: RLOO's, unbiased.
 
     Returns:
@@ -63,7 +63,7 @@ def group_advantages(scores: Tensor, G: int, baseline: Baseline = "group-std") -
     groups = scores.detach().double().view(-1, G)  # (N,) -> (P, G)
     better = groups - groups.mean(dim=1, keepdim=True)
     if baseline == "group-std":
-        better = better / (groups.std(dim=1, keepdim=True) + TINY)  # Shao et al. 2024, §4.1.2
+        better = better / (groups.std(dim=1, keepdim=True) + SMALL)  # Shao et al. 2024, §4.1.2
     elif baseline == "leave-one-out":
         better = better * G / (G - 1)  # r_i − mean of the others; Ahmadian et al. 2024, §3.3
     return better.flatten().to(scores.dtype)  # (P, G) -> (N,)

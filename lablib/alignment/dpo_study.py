@@ -1,0 +1,284 @@
+"""The runs behind lab 13's figures that take longer than a lab: rates, β, wrong labels, DPO's relatives, and DPO on PPO's preferences.
+
+    python -m lablib.alignment.dpo_study rates beta noise relatives against --folder data/experiments
+
+Each run begins with the carried tuned model, learns from pairs of that model's answers, and is judged as lab 12's policies are
+(`rlhf_runs.judged`): answers to prompts of held-out combinations at temperature 1, gold reward, KL from the tuned model. The runs of
+`against` learn from the very pairs that lab 12's reward model of that seed was made from, so they stand beside `rlhf_beta.json`. In `noise`
+the labels are the gold ones, of which a stated share is turned round: then ε is known. A run that stands in the file already, with the
+same settings, is not made again, so a study can be broken off.
+
+Left out: more than one pass over the pairs, new pairs on the way (online DPO).
+"""
+
+import argparse
+import copy
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from functools import cache
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lablib.adaptation.chat import PAD
+from lablib.alignment import dpo
+from lablib.alignment.dpo_loss import implicit_accuracy
+from lablib.alignment.preference_pairs import Preference
+from lablib.alignment.reference import PreferenceTable, preference_table, sums
+from lablib.alignment.rlhf_runs import JUDGED, PAIRS, judged, pairs_of, score_of
+from lablib.alignment.rollouts import Rollout
+from lablib.checkpoints import Carried, load
+from lablib.pretraining.experiments import write
+from lablib.pretraining.recipe import Recipe
+
+SEEDS = (0, 1, 2)
+SWEPT = 3000  # pairs that a run of a sweep learns from
+BETAS = (0.03, 0.1, 0.3, 1.0)
+FLIPS = (0.0, 0.1, 0.2, 0.3)
+LIKE_DPO = replace(dpo.RECIPE, lr=5e-4)
+CURVE = 40  # steps that a run leaves of its curve
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of a study.
+
+    Attributes:
+        label: what sets it apart; seed: of the pairs, of their order and of the flips.
+        method: one of `LOSSES`. strength: β, or IPO's τ. epsilon: how likely a label is wrong, as the loss is told.
+        flips: share of gold labels that are turned round; None: labels as the annotators gave them.
+        pairs: the run learns from. proxy: judge the answers by lab 12's reward model of that seed, too.
+        recipe: `batch` is the number of pairs a step; the number of steps is that of one pass.
+    """
+
+    label: str
+    seed: int
+    method: str = "dpo"
+    strength: float = 0.1
+    epsilon: float = 0.0
+    flips: float | None = None
+    pairs: int = SWEPT
+    proxy: bool = False
+    recipe: Recipe = LIKE_DPO
+
+
+LOSSES: dict[str, Callable[[Run], dpo.PairLoss]] = {
+    "dpo": lambda run: dpo.dpo(run.strength),
+    "smoothed": lambda run: dpo.dpo(run.strength, run.epsilon),
+    "robust": lambda run: dpo.robust_dpo(run.strength, run.epsilon),
+    "ipo": lambda run: dpo.ipo(run.strength),
+    "kto": lambda run: dpo.kto(run.strength),
+    "simpo": lambda run: dpo.simpo(run.strength),
+}
+
+
+def rates() -> Iterator[Run]:
+    """Which learning rate? One seed."""
+    for lr in (1e-4, 3e-4, 5e-4, 1e-3, 2e-3):
+        yield Run(f"lr={lr:g}", 0, recipe=replace(LIKE_DPO, lr=lr))
+
+
+def beta() -> Iterator[Run]:
+    """How dear should it be to leave the reference?"""
+    for seed in SEEDS:
+        for value in BETAS:
+            yield Run(f"DPO {value:g}", seed, "dpo", value)
+            yield Run(f"IPO {value:g}", seed, "ipo", value)
+            yield Run(f"smoothed {value:g}", seed, "smoothed", value, 0.1)
+
+
+def noise() -> Iterator[Run]:
+    """What do wrong labels do, and which loss bears them?"""
+    for seed in SEEDS:
+        for flips in FLIPS:
+            for method in ("dpo", "ipo", "smoothed", "robust"):
+                epsilon = flips if method in ("smoothed", "robust") else 0.0
+                if epsilon or method in ("dpo", "ipo"):  # at ε = 0 both are DPO
+                    yield Run(f"{method} {flips:g}", seed, method, 0.1, epsilon, flips)
+
+
+def relatives() -> Iterator[Run]:
+    """KTO and SimPO beside DPO."""
+    for seed in SEEDS:
+        yield Run("DPO", seed)
+        yield Run("KTO", seed, "kto")
+        yield Run("SimPO", seed, "simpo", 2.0)
+
+
+def against() -> Iterator[Run]:
+    """DPO on the preferences that lab 12's reward model, and so its PPO, learned from."""
+    for seed in SEEDS:
+        yield Run("DPO", seed, pairs=PAIRS, proxy=True)
+
+
+STUDIES: dict[str, Callable[[], Iterator[Run]]] = {
+    "rates": rates,
+    "beta": beta,
+    "noise": noise,
+    "relatives": relatives,
+    "against": against,
+}
+
+
+# ---------------------------------------------------------------- the pairs
+
+
+def turned(pair: Preference) -> Preference:
+    """The same pair, chosen and rejected exchanged."""
+    gold = None if pair.gold is None else (pair.gold[1], pair.gold[0])
+    return replace(
+        pair,
+        chosen=pair.rejected,
+        rejected=pair.chosen,
+        chosen_ids=pair.rejected_ids,
+        rejected_ids=pair.chosen_ids,
+        gold=gold,
+    )
+
+
+def gold_labelled(pairs: Sequence[Preference], flips: float, generator: Random) -> list[Preference]:
+    """Pairs that differ in gold, the better response chosen, but for a share of them that is turned round.
+
+    Args: flips: ε, from 0 to below 1/2; each label is turned with that chance, on its own.
+
+    Raises:
+        ValueError: flips is outside that range; a pair whose gold scores are not known.
+    """
+    if not 0 <= flips < 0.5:
+        raise ValueError(f"flips = {flips!r}: expected a share of wrong labels, at least 0 and below 1/2")
+    found = []
+    for pair in pairs:
+        difference = pair.gold_difference()
+        if difference:
+            wrong = generator.random() < flips
+            found.append(turned(pair) if (difference < 0) != wrong else pair)
+    return found
+
+
+def pairs_for(run: Run) -> tuple[list[Preference], list[Preference]]:
+    """What a run learns from, and what it is tested on; the test pairs have the annotators' labels, or the gold ones."""
+    learn, test = pairs_of(run.seed, run.pairs)
+    if run.flips is None:
+        return learn, test
+    return gold_labelled(learn, run.flips, Random(f"flips {run.seed}")), gold_labelled(test, 0.0, Random(0))
+
+
+@cache
+def table_of(seed: int, n: int, flips: float | None, mismatched: bool, dtype: str) -> tuple[PreferenceTable, float]:
+    """The pairs as tokens with the reference's log-probabilities, and the seconds that it took."""
+    begin, sft = time.perf_counter(), load("sft")
+    learn, _ = pairs_for(Run("", seed, flips=flips, pairs=n))
+    table = preference_table(sft.model, *parts(learn), sft.tokenizer.special[PAD], mismatched, dtype)
+    return table, time.perf_counter() - begin
+
+
+Lists = list[tuple[int, ...]]
+
+
+def parts(pairs: Sequence[Preference]) -> tuple[Lists, Lists, Lists]:
+    """Prompts, chosen and rejected responses as `preference_table` takes them."""
+    return [p.prompt_ids for p in pairs], [p.chosen_ids for p in pairs], [p.rejected_ids for p in pairs]
+
+
+# ---------------------------------------------------------------- a run
+
+
+def no_proxy(rollout: Rollout) -> Tensor:
+    """No reward model was asked: 0 for each answer."""
+    return torch.zeros(len(rollout.responses))
+
+
+def perform(run: Run, sft: Carried) -> dict[str, Any]:
+    """Learn and be judged: what a run adds to its settings."""
+    table, table_seconds = table_of(run.seed, run.pairs, run.flips, run.method == "kto", run.recipe.dtype)
+    recipe = replace(run.recipe, seed=run.seed, steps=max(1, len(table) // run.recipe.batch))
+    policy = copy.deepcopy(sft.model).requires_grad_(True)
+    steps = list(dpo.train(policy, table, recipe, LOSSES[run.method](run)))
+    test = preference_table(sft.model, *parts(pairs_for(run)[1]), sft.tokenizer.special[PAD])
+    now = sums(policy, test.answers).split(len(test))
+    before = test.reference.split(len(test))
+    score = score_of("learned", run.seed) if run.proxy else no_proxy
+    after = judged(policy, sft, score, None, run.seed)
+    if not run.proxy:
+        del after["proxy"], after["gallery"]
+    kept = [field.name for field in fields(steps[0]) if field.name not in ("kl", "gold", "lr")]
+    return {
+        "learned_from": len(table),
+        "seconds": round(sum(step.seconds for step in steps), 1),
+        "table_seconds": round(table_seconds, 1),
+        "trainable_weights": sum(weight.numel() for weight in policy.parameters()),
+        "held_out": {
+            "n": len(test),
+            "accuracy": round(implicit_accuracy(*now, *before).item(), 5),
+            "chosen_moved": round((now[0] - before[0]).mean().item(), 4),
+            "rejected_moved": round((now[1] - before[1]).mean().item(), 4),
+        },
+        "after": after,
+        "curve": [
+            {name: round(getattr(step, name), 5) for name in kept} for step in steps[:: max(1, len(steps) // CURVE)]
+        ],
+    }
+
+
+def settings_of(run: Run, sft: Carried) -> dict[str, Any]:
+    """What decides how a run goes and how it is judged, as the file has it."""
+    return json.loads(json.dumps({**asdict(run), "judged_on": JUDGED, "sft": sft.record.get("command")}))
+
+
+def study(runs: Sequence[Run], sft: Carried, path: Path) -> list[dict[str, Any]]:
+    """The rows of all runs, those in the file taken from there; it is written anew after each run."""
+    made: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))["runs"] if path.exists() else []
+    rows: list[dict[str, Any]] = []
+    for number, run in enumerate(runs, 1):
+        settings = settings_of(run, sft)
+        row = next((row for row in made if {name: row.get(name) for name in settings} == settings), None)
+        if row is None:
+            row = {**settings, **perform(run, sft)}
+            made.append(row)
+            keep(path, made)
+            print(f"{number}/{len(runs)}  {run.label} seed {run.seed}: {said(row)}", flush=True)
+        rows.append(row)
+    return rows
+
+
+def said(row: Mapping[str, Any]) -> str:
+    """A run in a few words."""
+    after, held_out = row["after"], row["held_out"]
+    return f"gold {after['gold'][0]:.3f}, KL {after['kl']:.1f}, held-out accuracy {held_out['accuracy']:.3f}"
+
+
+def keep(path: Path, rows: Sequence[dict[str, Any]]) -> None:
+    """The record of a study, dpo_STUDY.json."""
+    command = f"python -m lablib.alignment.dpo_study {path.stem.removeprefix('dpo_')} --folder data/experiments"
+    write(path.parent, path.stem, command, rows)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command; 0 when the records were written."""
+    parser = argparse.ArgumentParser(prog="python -m lablib.alignment.dpo_study", description="Studies of DPO.")
+    parser.add_argument("studies", nargs="+", choices=STUDIES, metavar="STUDY", help=", ".join(STUDIES))
+    parser.add_argument("--folder", type=Path, required=True, help="where the records go, dpo_STUDY.json each")
+    parser.add_argument("--only", help="runs whose label contains this")
+    given = parser.parse_args(arguments)
+    sft = load("sft")
+    sft.model.requires_grad_(False)  # the reference, which nothing changes
+    for name in given.studies:
+        runs = [run for run in STUDIES[name]() if given.only is None or given.only in run.label]
+        if not runs:
+            print(f"--only {given.only!r}: no run of {name} is left to make", file=sys.stderr)
+            return 2
+        path: Path = given.folder / f"dpo_{name}.json"
+        rows = study(runs, sft, path)
+        if given.only is None:  # else the file keeps the other runs, too
+            keep(path, rows)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
