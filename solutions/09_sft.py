@@ -850,8 +850,8 @@ boxes(one.ids, one.counts, "A conversation about an answer: verdict and new answ
 # **What to notice.** The first answer is the assistant's, and grey: `skip=1` in your mask. If it were green, such
 # conversations would teach the model to do the very thing that the critique condemns.
 #
-# Can a tuned model do it? Your run was a little short for this, so ask the model that the course carries: the same
-# recipe with more steps, made by `lab train sft`. (Some answers of its set have faults, on purpose: labs 12 to 14 need
+# Can a tuned model do it? Ask the one that the course carries, made by `lab train sft` with the same recipe and more
+# steps than yours. (Some answers of its set have faults, on purpose: labs 12 to 14 need
 # something to align.)
 
 # %% tags=["varies"]
