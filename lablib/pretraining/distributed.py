@@ -99,6 +99,10 @@ def world(kind: str = "ddp") -> Iterator[World]:
     if size == 1:
         yield World(kind=kind)
         return
+    # Imported later, by DDP, it would hold the group for good: its threads would outlive `destroy_process_group`, and one that frees
+    # a tensor while Python ends aborts the process ("terminate called without an active exception"; seen with PyTorch 2.13).
+    import torch._dynamo
+
     device = local_device()
     if device.type == "cuda":
         torch.cuda.set_device(device)

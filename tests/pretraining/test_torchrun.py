@@ -30,13 +30,13 @@ def arguments(base: Path, name: str, *recipe: str, every: int = 10, steps: int =
     ]  # fmt: skip
 
 
-def torchrun(given: list[str], *options: str) -> subprocess.Popen:
+def torchrun(given: list[str], *options: str, what: tuple[str, ...] = ("-m", MODULE)) -> subprocess.Popen:
     """Two processes on this machine, which talk to each other over the loopback."""
     start = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
     start += ["--rdzv-backend", "c10d", "--rdzv-endpoint", "127.0.0.1:0", "--local-addr", "127.0.0.1", *options]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo", "PYTHONPATH": str(ROOT)}
     return subprocess.Popen(
-        [*start, "-m", MODULE, *given],
+        [*start, *what, *given],
         cwd=ROOT,
         env=environment,
         text=True,
@@ -87,6 +87,26 @@ def test_ddp_with_a_killed_worker_gives_the_curve_of_one_process(one):
     steps = [int(line.split()[1]) for line in output.splitlines() if line.startswith("step ")]
     assert steps[-1] == 40
     assert_same_curve(one, "ddp")
+
+
+def test_no_thread_of_the_group_is_left_when_it_is_closed(tmp_path):
+    """One that frees a tensor while Python ends would abort a run that is done."""
+    script = tmp_path / "close.py"
+    script.write_text(
+        "import psutil, torch\n"
+        "from lablib.pretraining.distributed import world\n"
+        "threads = psutil.Process().num_threads()\n"
+        "with world() as processes:\n"
+        "    run = processes.wrap(torch.nn.Linear(3, 3))\n"
+        "    run(torch.ones(2, 3)).sum().backward()\n"
+        "    assert processes.total(1.0) == [2.0]\n"
+        "    assert psutil.Process().num_threads() > threads\n"
+        "    del run\n"
+        "left = psutil.Process().num_threads()\n"
+        "assert left == threads, (left, threads)\n",
+        encoding="utf-8",
+    )
+    finished(torchrun([], what=(str(script),)))
 
 
 def test_fsdp_goes_on_where_one_process_was_stopped(one, monkeypatch):
