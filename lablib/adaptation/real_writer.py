@@ -66,7 +66,8 @@ def load_writer(*, hub: bool = True) -> Writer:
             except OSError:
                 tried.append(f"{words} (not there)")
             if (file := package_file()) is not None:
-                return _from_package(file, kept)
+                _convert(file, kept)
+                return Writer(*read(str(kept), local_files_only=True), f"{HUB_ID} from the package {PACKAGE} {VERSION}")
             tried.append(f"an installed package {PACKAGE} (not installed)")
         elif hub and os.environ.get("HF_HUB_OFFLINE", "").upper() not in {"1", "TRUE", "YES", "ON"}:
             try:
@@ -88,7 +89,7 @@ def package_file() -> Path | None:
     return next((place for place in places if place.name == FILE and place.is_file()), None)
 
 
-def _from_package(file: Path, kept: Path) -> Writer:
+def _convert(file: Path, kept: Path) -> None:
     """Check the file, convert it, keep what came out."""
     with file.open("rb") as opened:
         got = hashlib.file_digest(opened, "sha256").hexdigest()
@@ -107,13 +108,14 @@ def _from_package(file: Path, kept: Path) -> Writer:
     read = AutoModelForCausalLM.from_pretrained(str(file.parent), gguf_file=file.name, dtype=torch.float32)
     settings = read.config.to_dict()
     settings.pop("quantization_config", None)  # with it `save_pretrained` refuses
-    with torch.device("meta"):
+    with torch.device(
+        "meta"
+    ):  # it is written only: what is no weight, such as RoPE's frequencies, stays without numbers
         model = LlamaForCausalLM(LlamaConfig(**settings))
     model.load_state_dict(read.state_dict(), assign=True)
     model.tie_weights()
     model.generation_config = read.generation_config
     keep(model, tokenizer, kept)
-    return Writer(model.eval(), tokenizer, f"{HUB_ID} from the installed package {PACKAGE} {VERSION}")
 
 
 def keep(model: Any, tokenizer: Any, folder: Path) -> None:

@@ -248,3 +248,18 @@ def test_what_was_kept_is_found_first_and_is_the_same_model(nothing_there, tiny)
     assert real_reader(found).write(["Who built the mill ?"], 5) == real_reader(tiny).write(["Who built the mill ?"], 5)
     assert json.loads((real_writer.kept_path() / "config.json").read_text())["tie_word_embeddings"]
     assert not list(real_writer.kept_path().parent.glob("*.part"))
+
+
+def test_the_installed_packages_file_becomes_a_model_that_knows_something(tmp_path, monkeypatch):
+    if real_writer.package_file() is None:
+        pytest.skip(f"{real_writer.PACKAGE} is not installed; the development environment installs it (bootstrap.py)")
+    monkeypatch.setenv("LABLIB_HOME", str(tmp_path))
+    monkeypatch.setattr(real_writer, "HUB_ID", "nobody/no-such-model")
+    first, again = (real_writer.load_writer(hub=False) for _ in range(2))  # converted, and read as it was kept
+    assert real_writer.PACKAGE in first.source
+    assert str(tmp_path) in again.source
+    ids = torch.tensor([first.tokenizer.encode("The capital of France is")])
+    with torch.inference_mode():
+        logits = [writer.model(ids).logits for writer in (first, again)]
+    torch.testing.assert_close(logits[0], logits[1], rtol=0, atol=0)
+    assert first.tokenizer.decode(logits[0][0, -1].argmax()) == " Paris"
