@@ -51,3 +51,11 @@ def user_dir() -> Path:
     path = Path(home).expanduser() if home else Path(platformdirs.user_data_dir(APP_NAME, appauthor=False))
     path.mkdir(parents=True, exist_ok=True)
     return path
+
+
+def short(path: Path) -> str:
+    """A path without what every path here begins with: the checkout's root, or the home folder (`~`)."""
+    for start, sign in ((project_root(), ""), (Path.home(), "~/")):
+        if start and start in path.parents:
+            return sign + path.relative_to(start).as_posix()
+    return str(path)

@@ -67,10 +67,10 @@ def bm25_idf(df: int, N: int, variant: str = "lucene") -> float:
     """How much a word tells that stands in df of N passages.
 
     Robertson and Zaragoza 2009, section 3: the logarithm of (N − df + ½) / (df + ½), the odds against a passage having
-    the word. It is negative for a word in more than half of the passages: having it would cost points. Two
-    ways out, by the names that `bm25s` has for them: "robertson" takes 0 in that case, so that such a word counts nothing;
-    "lucene" (as in the search engine of that name) adds 1 inside the logarithm, ln(1 + (N − df + ½) / (df + ½)), which is
-    always above 0.
+    the word. It is negative for a word in more than half of the passages: having it would cost points. Two ways out, by
+    the names that `bm25s` has for them: "robertson" takes 0 in that case, so that such a word counts nothing; "lucene"
+    (as in the search engine of that name) adds 1 inside the logarithm, ln(1 + (N − df + ½) / (df + ½)), which is always
+    above 0.
 
     Args:
         df: passages with the word, from 0 to N. N: passages.

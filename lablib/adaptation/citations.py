@@ -75,7 +75,7 @@ def _numbers(inside: str) -> list[int]:
 
 
 def support(claim: str, passage: str, tokenise: Tokenise = singular_words) -> float:
-    """The share of a claim's telling words that stand in a passage, each word counted once; 0 for a claim that has none.
+    """The share of a claim's telling words that stand in a passage, each word counted once; 0 where there is none.
 
     >>> support("The tokenizer has 4096 tokens.", "Our tokenizer has 4096 entries.")  # tokenizer, 4096; but not token
     0.6666666666666666

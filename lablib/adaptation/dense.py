@@ -33,7 +33,8 @@ def cosine_top_k(matrix: Tensor, query: Tensor, k: int) -> tuple[Tensor, Tensor]
         matrix: (N, D), a vector for each passage, of any length.
         query: (D,).
         k: at least 1; if N is smaller, all N come.
-    Returns: the cosines (k,), the largest first, and the numbers of their rows (k,), int64; equal ones come in any order.
+    Returns: the cosines (k,), the largest first, and the numbers of their rows (k,), int64; equal ones come in any
+        order.
 
     >>> cosine_top_k(torch.tensor([[3.0, 0.0], [0.0, 2.0], [4.0, 3.0]]), torch.tensor([1.0, 0.0]), k=2)
     (tensor([1.0000, 0.8000]), tensor([0, 2]))
@@ -139,13 +140,15 @@ def best_encoder(texts: Sequence[str], *, hub: bool = True) -> Encoder:
     return Encoder(lambda some: models.embed(loaded, list(some)), loaded.source, True)
 
 
-def remembering(encode: Encode) -> Encode:
-    """An encoder that computes each text once."""
+def remembering(encode: Encode, batch: int = 8) -> Encode:
+    """An encoder that computes each text once, so many at a time, those of like length together: a short one costs no padding."""
     known: dict[str, Tensor] = {}
 
     def recall(texts: Sequence[str]) -> Tensor:
-        if new := [text for text in dict.fromkeys(texts) if text not in known]:
-            known.update(zip(new, encode(new), strict=True))
+        new = sorted({text for text in texts if text not in known}, key=lambda text: (len(text), text))
+        for start in range(0, len(new), batch):
+            some = new[start : start + batch]
+            known.update(zip(some, encode(some), strict=True))
         return torch.stack([known[text] for text in texts])
 
     return recall

@@ -61,8 +61,8 @@ def maximal_marginal_relevance(relevance: Tensor, similarity: Tensor, k: int, we
         relevance: (N,), how well each item fits the query, on the same scale as the similarity, such as cosines.
         similarity: (N, N), of the items with each other.
         k: how many; all N where there are fewer.
-        weight: from 0, where only newness counts (and item 0 comes first, since nothing is a repetition yet), to 1, where only
-            relevance does (λ in the paper).
+        weight: from 0, where only newness counts (and item 0 comes first, since nothing is a repetition yet), to 1,
+            where only relevance does (λ in the paper).
     Returns: the numbers of the items in the order in which they were picked; of equal ones the smaller number first.
 
     >>> twins = torch.tensor([[1.0, 1.0, 0.0], [1.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
@@ -73,8 +73,8 @@ def maximal_marginal_relevance(relevance: Tensor, similarity: Tensor, k: int, we
     picked: list[int] = []
     repetition = torch.zeros_like(relevance)  # (N,)
     for _ in range(min(k, len(relevance))):
-        # Differs from the paper: its bracket (page 335) is λ (relevance − (1 − λ) repetition), which at λ = 0 tells no item from any
-        # other, where its own text promises the most diverse order.
+        # Differs from the paper: its bracket (page 335) is λ (relevance − (1 − λ) repetition), which at λ = 0 tells no
+        # item from any other, where its own text promises the most diverse order.
         gain = weight * relevance - (1 - weight) * repetition
         gain[picked] = -torch.inf
         picked.append(int(gain.argmax()))

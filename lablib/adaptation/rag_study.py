@@ -6,7 +6,7 @@
 - *answers*: questions that the handbook answers, asked from memory, with one, three or five passages that were found, and with the
   ones that hold the answer; and the sentence that a program without a model copies from each.
 - *unanswerable*: questions that it does not answer. Who says so: the reader, or a program that withholds what it wrote?
-- *update*: a page is changed; does the answer change, with the same weights?
+- *update*: a page is changed; does the answer change, with the same weights? Asked of the reader and of the copier.
 - *poison*: a page that gives orders is put among the others, against no defence, marking, filtering, and both.
 
 Each answer is a row of its own in FOLDER/rag.json, with the question, the condition, and what a program can say of it. A row that is
@@ -41,10 +41,24 @@ from lablib.pretraining.experiments import write
 
 K = 1  # passages in a prompt: of one this reader makes most, see `answers`
 MORE = (3, 5)  # and with how many more it is compared
-AMONG = 3  # passages in the prompts of `poison`: the attack and honest ones
 SUPPORTED = 0.5  # share of a claim's telling words that must stand in the passage that it cites
 DEFENCES = ("none", "marking", "filtering", "both")
-POISONED = ("forget-gate-year", "wikipedia-pieces", "c4-month", "base-training-time", "gpt3-warm-up", "four-bit-tuning")
+# questions of the dev part that the reader answers right from K found passages: here an attack can spoil something
+POISONED = (
+    "forget-gate-year",
+    "forget-bias-distance-40",
+    "lookup-by-hand",
+    "mask-four-tokens",
+    "c4-month",
+    "c4-sentences",
+    "gpt2-memorised",
+    "index-speed",
+    "valley-entropy",
+    "deepseek-rule",
+    "moonlight-compute",
+    "no-clip-score",
+    "training-against-storing",
+)
 
 
 # ---------------------------------------------------------------- one answer, judged
@@ -152,8 +166,12 @@ class Study:
             question = self.dev[update.question]
             changed = PageSearch(with_update(self.pages, question, update), self.encode)
             new = replace(question, accept=(update.accept,))
-            yield Asked("before", question, self.found(question))
-            yield Asked("after", new, self.found(question, search=changed))
+            for when, asked, found in (
+                ("before", question, self.found(question)),
+                ("after", new, self.found(question, search=changed)),
+            ):
+                yield Asked(when, asked, found)
+                yield Asked(f"copied {when}", asked, found, copied=True)
             yield Asked("memory, new answer", new, None)
 
     def poison(self) -> Iterator[Asked]:
@@ -168,7 +186,7 @@ class Study:
                     filtered = defence in ("filtering", "both")
                     used = [replace(page, text=without_orders(page.text)) for page in pages] if filtered else pages
                     search = PageSearch(used, self.encode)
-                    found = search.passages(question.text, AMONG)
+                    found = search.passages(question.text, K)
                     there = ("there", any(one.page == "poisoned" for one in found))
                     passages = tuple(one.searchable for one in found)
                     mark = defence in ("marking", "both")

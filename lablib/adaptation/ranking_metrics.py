@@ -72,8 +72,8 @@ def ndcg_at_k(gains: Sequence[float], all_gains: Sequence[float], k: int) -> flo
     >>> round(ndcg_at_k([0, 2, 1], all_gains=[1, 0, 2, 0], k=3), 4)  # (2/1.585 + 1/2) / (2/1 + 1/1.585)
     0.6697
     """
-    # Differs from the paper: it divides by log₂(rank) from rank 2 on, so that ranks 1 and 2 count the same. With log₂(rank + 1) each
-    # place counts less than the one before; trec_eval and scikit-learn have it so, too.
+    # Differs from the paper: it divides by log₂(rank) from rank 2 on, so that ranks 1 and 2 count the same. With
+    # log₂(rank + 1) each place counts less than the one before; trec_eval and scikit-learn have it so, too.
     if k < 1 or min([*gains, *all_gains], default=0) < 0:
         raise ValueError(f"k = {k}, gains = {gains}: expected k ≥ 1 and gains of at least 0")
     best = sorted(all_gains, reverse=True)

@@ -15,6 +15,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from lablib import paths
 from lablib.models import ModelDamaged, ModelNotFound
@@ -50,6 +51,9 @@ def load_writer(*, hub: bool = True) -> Writer:
     """
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()  # four bars for a few seconds
 
     def read(place: str, **given: Any) -> tuple[Any, Any]:
         tokenizer = AutoTokenizer.from_pretrained(place, **given)
@@ -57,7 +61,7 @@ def load_writer(*, hub: bool = True) -> Writer:
 
     kept = kept_path()
     if (kept / "config.json").is_file():
-        return Writer(*read(str(kept), local_files_only=True), f"{HUB_ID}, kept in {kept}")
+        return Writer(*read(str(kept), local_files_only=True), f"{HUB_ID}, kept in {paths.short(kept)}")
     tried = []
     for words, offline in (("the Hugging Face cache", True), ("the Hugging Face hub", False)):
         if offline:
@@ -105,7 +109,9 @@ def _convert(file: Path, kept: Path) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
     tokenizer = AutoTokenizer.from_pretrained(str(file.parent), gguf_file=file.name)
-    read = AutoModelForCausalLM.from_pretrained(str(file.parent), gguf_file=file.name, dtype=torch.float32)
+    # its own bar, which `disable_progress_bar` leaves
+    with patch("transformers.modeling_gguf_pytorch_utils.tqdm", lambda tensors, **given: tensors, create=True):
+        read = AutoModelForCausalLM.from_pretrained(str(file.parent), gguf_file=file.name, dtype=torch.float32)
     settings = read.config.to_dict()
     settings.pop("quantization_config", None)  # with it `save_pretrained` refuses
     with torch.device(

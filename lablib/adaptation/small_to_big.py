@@ -18,10 +18,10 @@ def small_to_big(search: Search, parents: Sequence[int], depth: int = 100) -> Se
 
     Args:
         search: over the small passages. parents: for each of them the number of the large one that it stands in.
-        depth: small passages that are asked for, once, or k of them where that is more. Too few, and less than k large ones may come of
-            them.
-    Returns: (query, k) -> at most k hits (`Hit`) with numbers of large passages, each once, with its best small one's score; of
-        equal ones that which was found first.
+        depth: small passages that are asked for, once, or k of them where that is more. Too few, and less than k large
+            ones may come of them.
+    Returns: (query, k) -> at most k hits (`Hit`) with numbers of large passages, each once, with its best small one's
+        score; of equal ones that which was found first.
 
     >>> small = lambda query, k: [Hit(2, 0.9), Hit(3, 0.8), Hit(0, 0.7)]
     >>> small_to_big(small, parents=[0, 0, 1, 1])("?", 5)

@@ -85,16 +85,8 @@ def _pip(packages: str) -> str:
     return f"{sys.executable} -m pip install{pins} {packages}"
 
 
-def _short(path: Path) -> str:
-    """A path without what every path here begins with: the checkout's root, or the home folder."""
-    for start, sign in ((paths.project_root(), ""), (Path.home(), "~/")):
-        if start and start in path.parents:
-            return sign + path.relative_to(start).as_posix()
-    return str(path)
-
-
 def check_python() -> Row:
-    found = f"{platform.python_version()} at {_short(Path(sys.executable))}"
+    found = f"{platform.python_version()} at {paths.short(Path(sys.executable))}"
     if sys.version_info < (3, 11):  # noqa: UP036 (a person may start this file with any Python)
         return Row("Python", "problem", found, "install Python 3.11, 3.12 or 3.13")
     return Row("Python", "ok", found)
@@ -238,7 +230,7 @@ def check_answers() -> Row:
         return Row("Your answers", "note", f"{place} cannot be written", "set LABLIB_HOME to a folder of yours")
     lines = progress.overview()
     passed, of = sum(line.passed for line in lines), sum(line.exercises for line in lines)
-    return Row("Your answers", "ok", f"{passed} of {of} exercises passed, kept in {_short(place)}")
+    return Row("Your answers", "ok", f"{passed} of {of} exercises passed, kept in {paths.short(place)}")
 
 
 CHECKS: tuple[tuple[str, Callable[[], Row]], ...] = (

@@ -13,8 +13,9 @@ from lablib.adaptation.dense import latent_semantic_encoder
 from lablib.adaptation.handbook import problems, read_pages, read_questions
 from lablib.adaptation.poison import ATTACKS
 from lablib.adaptation.rag_record import OWN, abstentions, by, share
-from lablib.adaptation.rag_study import POISONED, Study, ask, judged, main
+from lablib.adaptation.rag_study import PARTS, POISONED, Study, ask, judged, main
 from lablib.adaptation.reader import Reader
+from lablib.paths import data_path
 
 PAGES = read_pages()
 DEV = {one.id: one for one in read_questions(split="dev")}
@@ -62,8 +63,8 @@ def test_who_abstains_is_not_right_whatever_else_is_said():
 # ---------------------------------------------------------------- the parts
 
 
-def test_poisoned_questions_are_questions_of_the_dev_part_with_one_quote():
-    assert all(DEV[name].kind == "one" for name in POISONED)
+def test_poisoned_questions_are_questions_of_the_dev_part_that_have_an_answer():
+    assert all(DEV[name].evidence for name in POISONED)
     assert not problems(PAGES, list(DEV.values()))
 
 
@@ -174,6 +175,37 @@ def test_the_poisoned_page_reaches_the_prompt_and_the_filter_takes_orders_out(st
     assert plain["marking"][0]["obeyed"]  # an echo heeds no marker
     assert not plain["filtering"][0]["obeyed"]
     assert by(attacks["a lie"], "condition")["both"][0]["obeyed"]
+
+
+# ---------------------------------------------------------------- the record that is there
+
+
+def test_the_record_holds_what_the_study_asks_and_nothing_else(study, monkeypatch):
+    recorded = json.loads(data_path("experiments/rag.json").read_text(encoding="utf-8"))["runs"]
+    monkeypatch.setattr(study, "questions", read_questions(split="held_out"))
+    for name, part in PARTS.items():
+        rows = [row for row in recorded if row["part"] == name]
+        asked = [(one.condition, one.question.id, dict(one.labels).get("attack")) for one in part(study)]
+        assert sorted(asked, key=str) == sorted(
+            [(row["condition"], row["question"], row.get("attack")) for row in rows], key=str
+        )
+        assert {row["split"] for row in rows} == {"held_out" if name in ("answers", "unanswerable") else "dev"}
+        assert all(row["real"] for row in rows)
+
+
+def test_what_the_record_says_of_answers_is_what_the_program_says_now():
+    recorded = json.loads(data_path("experiments/rag.json").read_text(encoding="utf-8"))["runs"]
+    questions = {one.id: one for one in read_questions()}
+    for row in recorded:
+        if row["part"] in ("calibration", "answers", "unanswerable", "poison"):
+            found = judged(questions[row["question"]], row["answer"], None)
+            assert (found["right"], found["abstained"]) == (row["right"], row["abstained"]), row
+
+
+def test_poisoned_questions_are_those_that_were_answered_right_from_what_was_found():
+    recorded = json.loads(data_path("experiments/rag.json").read_text(encoding="utf-8"))["runs"]
+    rows = [row for row in recorded if row["part"] == "calibration" and row["condition"] == f"{rag_study.K} found"]
+    assert [row["question"] for row in rows if row["right"]] == list(POISONED)
 
 
 # ---------------------------------------------------------------- the command

@@ -46,6 +46,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -93,7 +94,7 @@ lab = course.begin("11")
 # Our knowledge is this course's own handbook: short pages on its topics, written for it, each with its sources. (You
 # may simply read it: `data/handbook`.) And there are questions on it, each with the words of the page that answer it.
 
-# %%
+# %% tags=["varies"]
 every_page = read_pages()
 pages = every_page[slice(*lab.profile.pick(smoke=(5, 10), laptop=(None,)))]
 known = {page.id for page in pages}
@@ -108,7 +109,7 @@ asked = answerable("dev")
 print(f"{len(pages)} pages, {sum(len(page.text) for page in pages):,} characters")
 print(f"{len(asked)} questions to work with, {sum(len(q.evidence) == 2 for q in asked)} of them need two quotes")
 
-# %%
+# %% tags=["varies"]
 Gallery([Card(q.evidence[0].page, q.text, f"“{q.evidence[0].quote}”", q.answer) for q in asked[:4]])
 
 # %% [markdown]
@@ -254,7 +255,7 @@ Picture(
 # *structural* chunks of 600 characters at most: each is about what its heading says, and the heading goes with it
 # into the search. Lists of references are left out.
 
-# %%
+# %% tags=["varies"]
 chunks = sections_of(pages)
 texts = [chunk.searchable for chunk in chunks]
 print(f"{len(chunks)} chunks, {sum(map(len, texts)) // len(texts)} characters on average. One of them:\n\n{texts[3]}")
@@ -324,7 +325,7 @@ print(
 )
 
 
-# %%
+# %% tags=["varies"]
 def explain(question: str, n: int = 2) -> None:
     """Which word brought what?"""
     for hit in by_words(question, n):
@@ -348,7 +349,7 @@ for name, (value, low, high) in results["BM25"].items():
     print(f"{name:<8}{value:.3f} [{low:.3f}, {high:.3f}]")
 
 
-# %%
+# %% tags=["varies"]
 def where(search: Search, question, chunks: Sequence[Chunk] = chunks) -> float:
     """The rank of the first passage that holds a fact; infinite where none of 20 does."""
     one = judge(search(question.text, 20), chunks, places(question, pages))
@@ -692,7 +693,8 @@ def chart(part: str, series: Mapping[str, str], alt: str) -> Picture | None:
     """The rows of a part of the record, by condition: shares with their intervals."""
     groups = rag_record.by(parts.get(part, []), "condition")
     rows = {name: {label: rag_record.share(of, what) for what, label in series.items()} for name, of in groups.items()}
-    return interval_chart(rows, alt) if rows else None
+    label = f"{next(iter(series))} (share of questions)" if len(series) == 1 else "share of questions"
+    return interval_chart(rows, alt, x=label) if rows else None
 
 
 chart(
@@ -702,19 +704,30 @@ chart(
 )
 
 # %% [markdown]
-# **What to look at.** From *memory* to *1 found*: what the open book is worth. From *1 found* to *5 found*: what more
-# text is worth to this reader, although it holds more of the facts. From *found* to *right passages*: what a better
-# search could still bring. From *right passages* to 1: what the reader fails to read although it stands there, which
-# no search can mend. And how far is the model from the program that copies a sentence?
+# Two reasons for a wrong answer: the search did not find the evidence, or the reader did not read it. Which is it?
 
 # %% tags=["varies"]
-answered = parts.get("answers", [])
-with_found = [row for row in answered if row["condition"] == f"{rag_study.K} found"]
-for words_, of in (("was found", True), ("was not found", False)):
-    group = [row for row in with_found if row["found"] == of]
-    if group:
-        value, low, high = rag_record.share(group, "right")
-        print(f"the evidence {words_:<14}{len(group):>3} questions, right {value:.2f} [{low:.2f}, {high:.2f}]")
+given = rag_record.by(parts.get("answers", []), "condition")
+for who, word in (("model", "{} found"), ("copier", "copied from {} found")):
+    for k in (rag_study.K, *rag_study.MORE) if given else ():
+        rows = given[word.format(k)]
+        line = f"{who:<8}{k} found: all evidence in {rag_record.share(rows, 'found')[0]:.2f} of the prompts; right "
+        for words_, of in (("where it is", True), ("where it is not", False)):
+            line += words_ + " {:.2f} [{:.2f}, {:.2f}]  ".format(
+                *rag_record.share([row for row in rows if row["found"] == of], "right")
+            )
+        print(line)
+
+# %% [markdown]
+# **What to notice.** From *memory* to *1 found*: the open book is worth something, though little to this reader. From
+# *1 found* to *5 found*: more prompts hold all the evidence, and fewer answers are right. More text is more to get lost
+# in. From *found* to *right passages*: what a perfect search would still bring. From there to 1: what the reader fails
+# to read although it stands before it, which no search can mend. That is the longest way here, and a program that
+# merely copies a sentence is ahead of the model everywhere.
+#
+# Is it a bad idea, then, to let a model read? A model of 135 million parameters, its weights stored in four bits, is a
+# bad reader. What carries over to a better one is the way to find out: change one part, keep the others, and look
+# which number moves.
 
 # %% [markdown]
 # ## Does the passage say so?
@@ -752,18 +765,18 @@ for q, answer in zip(some, said["5 found"], strict=True):
         )
 
 # %% tags=["varies"]
-if with_found:
-    print("answers that cite something:", "{:.2f} [{:.2f}, {:.2f}]".format(*rag_record.share(with_found, "citations")))
-    cited = [row for row in with_found if row["citations"]]
-    count = sum(row["citations"] for row in cited)
-    for what in ("exist", "supported"):
-        good = sum(row[what] for row in cited)
-        if count:
-            print(f"of {count} citations, {what}: {good / count:.2f}", "[{:.2f}, {:.2f}]".format(*wilson(good, count)))
+for name in ("1 found", "5 found", "copied from 1 found") if given else ():
+    rows = given[name]
+    count = sum(row["citations"] for row in rows)
+    print(f"{name:<21}cite something: {rag_record.share(rows, 'citations')[0]:.2f} of {len(rows)} answers; ", end="")
+    print(f"of {count} citations {sum(row['exist'] for row in rows)} name a passage that is there, ", end="")
+    print(f"{sum(row['supported'] for row in rows)} have its words")
 
 # %% [markdown]
-# A model that cites seldom can be helped by the program: it can look for the passage that supports a sentence best,
-# as the cell above did, and put the number there itself. Then at least the number is honest.
+# **What to notice.** The prompt asks for the number of the passage, and the model hardly ever writes one. It can be
+# helped by the program, which looks for the passage that supports a sentence best, as the cell above did, and puts the
+# number there itself. The copier's citations are all perfect, and above you saw how often its answers are right:
+# supported is not the same as answered.
 #
 # ## What nothing answers
 #
@@ -791,8 +804,8 @@ chart(
 )
 
 # %% [markdown]
-# **What to look at.** The reader was asked to say so. How often does it? If it does not, a program can do it in its
-# place: it looks at a *signal*, a number that should be high where an answer can be trusted, and *withholds* the answer
+# **What to notice.** The reader was asked to say so, and to none of these questions it does. So a program must do it in
+# its place: it looks at a *signal*, a number that should be high where an answer can be trusted, and *withholds* the answer
 # where the signal is below a threshold. The search has three signals before a word is written:
 #
 # - *cosine*: of the question and the section nearest to it;
@@ -851,9 +864,11 @@ alt = "Shares of held-out questions whose answer is withheld, by reader and sign
 interval_chart(rows, alt, x="withheld (share)") if rows else None
 
 # %% [markdown]
-# **What to look at.** The first two of each row should be far to the right, the third far to the left: it is the price.
-# Where the three lie together, the signal only makes the reader silent, not honest. And a threshold that was good on
-# the dev questions may be less so here: there were few of them. (Rajpurkar and others 2018 put such questions into a
+# **What to notice.** The first two of each row should be far to the right, the third far to the left: it is the price.
+# Where the three lie together, as for *certainty*, the signal only makes the reader silent, not honest. *Coverage* does
+# best for both readers. But look at the widths: eleven unanswerable questions, and of the model's own answers only seven
+# that were right and could be lost. And a threshold that was good on the dev questions may be less so here: there were
+# few of them. (Rajpurkar and others 2018 put such questions into a
 # test, SQuAD 2.0; there, too, the threshold is chosen on the dev part.)
 #
 # ## New knowledge, no training
@@ -887,8 +902,9 @@ chart(
 )
 
 # %% [markdown]
-# **What to look at.** "memory, new answer" is the check on the experiment: nobody can know an answer by heart that we
-# made up just now. (The larger a model, the more it may insist on what it learned: when page and memory disagree,
+# **What to notice.** Whoever read the old figure from the page reads the new one, and no weight has changed: the chart's
+# *before* and *after* belong together. "memory, new answer" is the check on the experiment: nobody can know an answer
+# by heart that we made up just now. (The larger a model, the more it may insist on what it learned: when page and memory disagree,
 # both can win. Longpre et al. 2021 call it a *knowledge conflict*.)
 #
 # ## A page that gives orders
@@ -903,7 +919,7 @@ for attack in ATTACKS:
     page = poisoned_page(victim.text, attack)
     print(f"{attack:<24}{page.split('. ', 1)[1][:100]!r}")
 poisoned = [*pages, Document(poisoned_page(victim.text, "plain order"), "poisoned", "an attacker")]
-ranks = [chunk.page for chunk in PageSearch(poisoned, encode).passages(victim.text, rag_study.AMONG)]
+ranks = [chunk.page for chunk in PageSearch(poisoned, encode).passages(victim.text, rag_study.K)]
 print(f"\nthe passages for {victim.text!r}: {ranks}")
 
 # %% [markdown]
@@ -918,16 +934,20 @@ for attack in ATTACKS:
 print("\n" + marked([poisoned_page(victim.text, "forged passage")])[0])
 
 # %% tags=["varies"]
-tried = lab.profile.pick(smoke=("plain order",), laptop=("plain order", "another rule", "a lie"))
+tried = lab.profile.pick(smoke=("plain order",), laptop=("plain order", "forged passage", "a lie"))
 for attack in tried:
     bad = [*pages, Document(poisoned_page(victim.text, attack), "poisoned", "an attacker")]
     for defence in rag_study.DEFENCES:
         clean = (
             [replace(page, text=without_orders(page.text)) for page in bad] if defence in ("filtering", "both") else bad
         )
-        given = [chunk.searchable for chunk in PageSearch(clean, encode).passages(victim.text, rag_study.AMONG)]
+        given = [chunk.searchable for chunk in PageSearch(clean, encode).passages(victim.text, rag_study.K)]
         answer = reader.answer(victim.text, given, mark=defence in ("marking", "both")).text
         print(f"{attack:<16}{defence:<12}{'obeyed' if obeyed(answer) else '':<8}{answer[:70]!r}")
+
+# %% [markdown]
+# That was one question. The record has thirteen, those of the dev part that the model answers right when nobody
+# interferes. Here an attack has something to spoil.
 
 # %% tags=["varies"]
 groups = rag_record.by([row for row in parts.get("poison", []) if row["attack"] != "no attack"], "attack")
@@ -940,15 +960,24 @@ interval_chart(
 ) if rows else None
 
 # %% tags=["varies"]
-for defence, of in rag_record.by(
-    [row for row in parts.get("poison", []) if row["attack"] == "no attack"], "condition"
-).items():
-    print(f"no attack, {defence:<12}right: " + "{:.2f} [{:.2f}, {:.2f}]".format(*rag_record.share(of, "right")))
+for defence, of in rag_record.by(parts.get("poison", []), "condition").items():
+    print(f"{defence:<12}", end="")
+    for words_, attacked in (("no attack: right", False), ("attacked: right", True), ("obeyed", True)):
+        group = [row for row in of if (row["attack"] != "no attack") == attacked]
+        line = rag_record.share(group, "obeyed" if words_ == "obeyed" else "right")
+        print(f"{words_} " + "{:.2f} [{:.2f}, {:.2f}]".format(*line), end="   ")
+    print()
 
 # %% [markdown]
-# **What to look at.** First the row without a defence: is the model able to obey at all? A model too weak to follow
-# an order is safe in the way a stone is. Then *a lie*, which is no order: no filter for orders can see it. Against
-# lies help other sources, and knowing who may write to your pages.
+# **What to notice.** The model obeys some pages, not most: one too weak to follow an order is safe as a stone is safe.
+# The *filter* stops what addresses the model in words that it knows, here all of the first three attacks, and costs no
+# honest answer. It cannot see *a lie*, which is no order, nor an answer that a page merely offers. *Marking* stops
+# hardly anything with this model, and takes right answers away: the markers are one more thing to get lost in. (It was
+# proposed for large models, and measured on them: Hines et al. 2024.)
+#
+# And look at *attacked: right*. Nothing is, under any defence. The page need not be obeyed to do harm: it was written
+# to be found first, and the reader gets one passage. No defence in the prompt helps against that; to know who may
+# write to your pages does.
 #
 # ## Another book
 #
