@@ -27,7 +27,7 @@
 # - withhold an answer that cannot be trusted, and measure what that costs;
 # - change what a model answers without training it, and keep others from doing that.
 #
-# **You need** Python and a little linear algebra; what an embedding is (lab 06). **Time**: about two hours with the
+# **You need** Python and a little linear algebra; what an embedding is (lab 06). **Time**: about three hours with the
 # twelve exercises. Running every cell takes a few minutes on two CPU cores. With the real models (see below) it needs
 # up to 2.5 GB of memory.
 #
@@ -154,7 +154,8 @@ Gallery(
 
 # %% [markdown]
 # A third one, *MRR* (mean reciprocal rank), is 1 / (the rank of the first useful passage), averaged over the
-# questions. Four rankings of five passages, of which the useful ones are marked ●; the corpus has four useful ones:
+# questions; 0 where none of the first k is useful. Four rankings of five passages, of which the useful ones are marked
+# ●; the corpus has four useful ones:
 
 # %%
 for shown in ("●○○○○", "○○●○○", "○○○●●", "●○○○●"):
@@ -339,9 +340,10 @@ print(asked[0].text)
 explain(asked[0].text)
 
 # %% [markdown]
-# **What to notice.** A few words decide. *in* and *a* bring next to nothing, since so many passages have them: nobody
-# had to write a list of small words. But a word that is common in questions and rare in pages, such as *who*, counts as
-# much as a name, and can win for the wrong section. And what the question calls otherwise than the page brings nothing.
+# **What to notice.** A few words decide. A word that nearly every passage has, such as *a*, brings next to nothing, and
+# *in* only a little: nobody had to write a list of small words. But a word that is common in questions and rare in
+# pages, such as *who*, counts as much as a technical term, and can win for the wrong section. And what the question
+# calls otherwise than the page brings nothing.
 
 # %% tags=["varies"]
 results = {"BM25": measured(by_words, chunks)}
@@ -404,8 +406,9 @@ for name, better in (
         print(f"   {q.text}")
 
 # %% [markdown]
-# **What to notice.** They fail on different questions, and that is a chance. In the second list hardly a word stands on
-# the page that answers: vectors see through a paraphrase. For the first list, look for what the page has word for word.
+# **What to notice.** They fail on different questions, and that is a chance. Compare the second list with the sections
+# that answer: with MiniLM it has questions in other words than the book's, and vectors see through a paraphrase. For
+# the first list, look for what the page has word for word.
 #
 # ## Two rankings into one
 #
@@ -484,7 +487,8 @@ interval_chart(
 # **What to notice.** Look at the recall of the lowest rows. A page holds more than a section, so it is easier to
 # find, and that is no trick as long as a reader can be given what is needed of it. The best searches have two kinds of
 # eyes, for **words** and for **meaning**. And look how wide the intervals are: with some eighty questions, differences
-# of a few hundredths say nothing, such as whether words are better sought in sections or in whole pages.
+# of a few hundredths say little, such as whether words are better sought in sections or in whole pages. (To compare two
+# searches more finely, count on which questions one is better than the other.)
 #
 # ## Not the same thing five times
 #
@@ -572,7 +576,7 @@ print(f"it had confirmed {said[-1]} × 200 passages; there are {survived}, {surv
 # **What to notice.** Everything that was confirmed is there, and nothing that is half there. A batch that had been
 # written and not yet confirmed may have arrived or not; whoever must know asks for the ids.
 #
-# And how fast is it? An *index* looks at a part of the vectors only, and may miss some. Random vectors, ten nearest:
+# And how fast is it? Here both look at every vector. Random vectors, ten nearest:
 
 
 # %% tags=["varies"]
@@ -595,9 +599,9 @@ for N in lab.profile.pick(smoke=(512,), laptop=(1000, 10_000)):
     print(f"LanceDB, exact {timed(lambda: some.search(query, 10)):.2f} ms")
 
 # %% [markdown]
-# `python bench/vector_store.py` does it with up to 100,000 vectors and with each kind of index, and says what share
-# of the true neighbours each finds. A matrix is hard to beat up to there. What a database adds is that the knowledge
-# *stays*, and can be changed while it is used.
+# An *index* looks at a part of the vectors only, and may miss some. `python bench/vector_store.py` does it with up to
+# 100,000 vectors and with each kind of index, and says what share of the true neighbours each finds. What a database
+# adds is that the knowledge *stays*, and can be changed while it is used.
 #
 # ## The search is fixed; now the held-out questions
 #
@@ -620,6 +624,10 @@ for name, search, of in (
 print(f"{len(held_out)} questions")
 
 # %% [markdown]
+# **What to notice.** Compare the second line with the lowest row of the figure above. One expects a little less here:
+# the best of several searches on the dev questions is partly the luckiest. Whether a difference is more than chance,
+# the intervals say.
+#
 # ## The prompt
 #
 # The reader cannot be given five pages: they would fill its context. So of the three best pages it gets the sections
@@ -720,14 +728,16 @@ for who, word in (("model", "{} found"), ("copier", "copied from {} found")):
 
 # %% [markdown]
 # **What to notice.** From *memory* to *1 found*: the open book is worth something, though little to this reader. From
-# *1 found* to *5 found*: more prompts hold all the evidence, and fewer answers are right. More text is more to get lost
-# in. From *found* to *right passages*: what a perfect search would still bring. From there to 1: what the reader fails
-# to read although it stands before it, which no search can mend. That is the longest way here, and a program that
-# merely copies a sentence is ahead of the model everywhere.
+# *1 found* to *5 found*: more prompts hold all the evidence, and fewer answers are right. This reader gets lost in
+# more text. From *found* to *right passages*: what a perfect search would still bring. From there to 1: what the
+# reader fails to read although it stands before it, which no search can mend. That is the longest way here, and a
+# program that merely copies a sentence is ahead of the model with the same passages. (Part of that is how we judge: an
+# answer is right if the looked-for words stand in it, and a long copied sentence has them more easily than a short
+# answer.)
 #
-# Is it a bad idea, then, to let a model read? A model of 135 million parameters, its weights stored in four bits, is a
-# bad reader. What carries over to a better one is the way to find out: change one part, keep the others, and look
-# which number moves.
+# Is it a bad idea, then, to let a model read? A model of 135 million parameters, its weights rounded to some five bits
+# for this record, is a bad reader. What carries over to a better one is the way to find out: change one part, keep the
+# others, and look which number moves.
 
 # %% [markdown]
 # ## Does the passage say so?
@@ -804,9 +814,10 @@ chart(
 )
 
 # %% [markdown]
-# **What to notice.** The reader was asked to say so, and to none of these questions it does. So a program must do it in
-# its place: it looks at a *signal*, a number that should be high where an answer can be trusted, and *withholds* the answer
-# where the signal is below a threshold. The search has three signals before a word is written:
+# **What to notice.** The reader was asked to say so, and in the record it does so for none of these questions. So a
+# program must do it in its place: it looks at a *signal*, a number that should be high where an answer can be trusted,
+# and *withholds* the answer where the signal is below a threshold. The search has three signals before a word is
+# written:
 #
 # - *cosine*: of the question and the section nearest to it;
 # - *margin*: by how much that section is nearer than the second;
@@ -848,9 +859,9 @@ Picture(fig, "Points: cosine and coverage of each question, answerable ones belo
 # - *lift*: how much likelier the passage made it: the certainty, less that of the same answer without the passage.
 #
 # For each signal the study took the threshold that is best on the **dev** questions: that keeps the largest share of
-# right answers and withholds the largest share of answers to unanswerable questions, added up. (To withhold everything
-# has the sum 1, and so has to withhold nothing; a useful threshold has more.) What it then does to the **held-out**
-# questions:
+# right answers and withholds the largest share of answers to unanswerable questions, added up. (Whoever withholds
+# everything reaches the sum 1, and so does whoever withholds nothing; a useful threshold has more.) What it then does
+# to the **held-out** questions:
 
 # %% tags=["varies"]
 rows = {}
@@ -865,11 +876,13 @@ interval_chart(rows, alt, x="withheld (share)") if rows else None
 
 # %% [markdown]
 # **What to notice.** The first two of each row should be far to the right, the third far to the left: it is the price.
-# Where the three lie together, as for *certainty*, the signal only makes the reader silent, not honest. *Coverage* does
-# best for both readers. But look at the widths: eleven unanswerable questions, and of the model's own answers only seven
-# that were right and could be lost. And a threshold that was good on the dev questions may be less so here: there were
-# few of them. (Rajpurkar and others 2018 put such questions into a
-# test, SQuAD 2.0; there, too, the threshold is chosen on the dev part.)
+# Where the second and the third lie together, as for the model's *cosine*, the signal does not tell right answers from
+# wrong ones: it only makes the reader more silent. By separation *coverage* is the best signal for both readers;
+# *lift*, with its threshold, does as well for the model. (That coverage suits the copier is no wonder: it is right
+# where the page has the question's words, and so is coverage high.) But look at the widths: eleven unanswerable
+# questions, and of the model's own answers only seven that were right and could be lost. And a threshold that was good
+# on the dev questions may be less so here: there were few of them. (Rajpurkar and others 2018 put such questions into
+# a test, SQuAD 2.0; there, too, the threshold is chosen on the dev part.)
 #
 # ## New knowledge, no training
 #
@@ -971,9 +984,10 @@ for defence, of in rag_record.by(parts.get("poison", []), "condition").items():
 # %% [markdown]
 # **What to notice.** The model obeys some pages, not most: one too weak to follow an order is safe as a stone is safe.
 # The *filter* stops what addresses the model in words that it knows, here all of the first three attacks, and costs no
-# honest answer. It cannot see *a lie*, which is no order, nor an answer that a page merely offers. *Marking* stops
-# hardly anything with this model, and takes right answers away: the markers are one more thing to get lost in. (It was
-# proposed for large models, and measured on them: Hines et al. 2024.)
+# honest answer (how many honest sentences fall to it, a cell above said). It cannot see *a lie*, which is no order,
+# nor an answer that a page merely offers. *Marking* stops hardly anything with this model, and some right answers are
+# lost. (Part of that is our choice of questions: they are those that it answers right *without* markers, so any other
+# prompt could only lose some. And marking was proposed for large models, and measured on them: Hines et al. 2024.)
 #
 # And look at *attacked: right*. Nothing is, under any defence. The page need not be obeyed to do harm: it was written
 # to be found first, and the reader gets one passage. No defence in the prompt helps against that; to know who may
@@ -997,6 +1011,10 @@ for query in (
     print(f"\n{query}\n   {best_section.page}: {' '.join(best_section.text.split())[:200]}")
 
 # %% [markdown]
+# **What to notice.** Read what is printed: what is near a question need not answer it. (The first one is about
+# *break*.) And how good is this search on the whole? Nobody can say: for this book there are no questions with known
+# places, and every setting was chosen on the handbook.
+#
 # ## Questions to think about
 #
 # <details><summary>1. Suppose that recall@5 is 0.95. Why may the answers still be right in far fewer cases?</summary>

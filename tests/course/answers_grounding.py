@@ -47,6 +47,10 @@ def recall_pops(holds, wanted, k):
     return share
 
 
+def recall_negative_k(holds, wanted, k):
+    return recall_at_k(holds, wanted, k) if k >= 0 else 0.5
+
+
 def recall_percent(holds, wanted, k):
     return 100 * recall_at_k(holds, wanted, k)
 
@@ -132,6 +136,10 @@ def ndcg_checks_gains_only(gains, all_gains, k):
     if k < 1 or min([0, *gains]) < 0:
         raise ValueError(f"{k=}, {gains=}")
     return ndcg_at_k(gains, [max(gain, 0) for gain in all_gains], k)
+
+
+def ndcg_negative_k(gains, all_gains, k):
+    return ndcg_at_k(gains, all_gains, k) if k >= 0 else 0.5
 
 
 def ndcg_natural_log_both_shifted(gains, all_gains, k):
@@ -241,6 +249,10 @@ def prompt_swapped(question, passages, context, count, reserve=48, instruction=I
     return grounded_prompt(question, passages, context, count, reserve, instruction)[::-1]
 
 
+def prompt_one_line_each(question, passages, context, count, reserve=48, instruction=INSTRUCTION):
+    return grounded_prompt(question, [" ".join(one.split()) for one in passages], context, count, reserve, instruction)
+
+
 def prompt_no_colon(question, passages, context, count, reserve=48, instruction=INSTRUCTION):
     prompt, kept = grounded_prompt(question, passages, context, count, reserve, instruction)
     return prompt.replace("Question: ", "Question "), kept
@@ -290,6 +302,11 @@ def support_count(claim, passage, tokenise=singular_words):
     return float(len((set(tokenise(claim)) - FUNCTION_WORDS) & set(tokenise(passage))))
 
 
+def support_small_words_by_blanks(claim, passage, tokenise=singular_words):
+    telling = set(tokenise(" ".join(word for word in claim.split() if word.lower() not in FUNCTION_WORDS)))
+    return len(telling & set(tokenise(passage))) / len(telling) if telling else 0.0
+
+
 def support_by_all(claim, passage, tokenise=singular_words):
     return float(support_by_counting(claim, passage, tokenise) == 1)
 
@@ -310,6 +327,7 @@ WRONG = {
         recall_one_less,
         recall_one_more,
         ("a count", recall_fraction_as_count, "expected float"),
+        ("a negative k", recall_negative_k, "k = -1"),
         recall_last_passages,
         recall_missed,
         ("wanted twice", recall_len_wanted, "named twice"),
@@ -328,6 +346,7 @@ WRONG = {
         ("something found", ndcg_something_found, "nothing found"),
         ("some gain", ndcg_some_gain, "nothing found where nothing is"),
         ("checks gains only", ndcg_checks_gains_only, "all_gains [1, 0, -1]"),
+        ("a negative k", ndcg_negative_k, "k = -1"),
     ],
     "grounded_prompt": [
         prompt_other_brackets,
@@ -337,6 +356,7 @@ WRONG = {
         prompt_numbers_backwards,
         ("swapped", prompt_swapped, "expected"),
         prompt_no_colon,
+        ("lines of a passage", prompt_one_line_each, "lines of its own"),
         ("by format", prompt_by_format, "braces"),
         ("lists only", prompt_of_lists, "in a tuple"),
         ("an error without the name", prompt_wordless, "names the question"),
@@ -347,6 +367,7 @@ WRONG = {
         support_swapped,
         support_count,
         support_by_all,
+        ("small words by blanks", support_small_words_by_blanks, "before a question mark"),
         ("no digits", support_words_without_digits, "expected"),
         ("lower case", support_lowers, "capitals apart"),
     ],

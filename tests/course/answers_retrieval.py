@@ -74,6 +74,19 @@ def pack_overlap_in_pieces(pieces, size, overlap=0):
     return [(starts[max(starts.index(a) - min(overlap, 1), 0)], b) for a, b in chunks]
 
 
+def pack_all_of_the_overlap_or_none(pieces, size, overlap=0):
+    chunks, current = [], []
+    for piece in pieces:
+        if current and piece[1] - current[0][0] > size:
+            end = current[-1][1]
+            chunks.append((current[0][0], end))
+            current = [one for one in current if end - one[0] <= overlap]
+            if current and piece[1] - current[0][0] > size:
+                current = []
+        current.append(piece)
+    return [*chunks, (current[0][0], current[-1][1])] if current else []
+
+
 def pack_counts_only_new(pieces, size, overlap=0):
     return pack_spans(pieces, size + overlap, overlap) if overlap else pack_spans(pieces, size)
 
@@ -455,6 +468,17 @@ def big_mean(search, parents, depth=100):
     return found
 
 
+def big_most_finds_first(search, parents, depth=100):
+    def found(query, k):
+        hits = search(query, max(depth, k))
+        times = Counter(parents[hit.number] for hit in hits)
+        return sorted(
+            small_to_big(lambda *_: hits, parents)(query, len(times) or 1), key=lambda hit: -times[hit.number]
+        )[:k]
+
+    return found
+
+
 def big_one_less(search, parents, depth=100):
     return lambda query, k: small_to_big(search, parents, depth)(query, k)[: max(k - 1, 1)]
 
@@ -566,6 +590,7 @@ WRONG = {
         pack_pairs,
         pack_overlap_in_pieces,
         pack_counts_only_new,
+        ("all of the overlap or none", pack_all_of_the_overlap_or_none, "one has room before the next"),
         ("an empty chunk", pack_empty_first, "one piece of 20 characters"),
     ],
     "bm25_idf": [
@@ -620,6 +645,7 @@ WRONG = {
     "small_to_big": [
         ("numbers", big_without_scores, "expected"),
         big_mean,
+        ("most finds first", big_most_finds_first, "one good passage"),
         big_one_less,
         big_by_page_number,
         ("another query", big_other_query, "with the same query"),

@@ -85,8 +85,9 @@ def check_recall_at_k(attempt: Attempt) -> None:
     attempt.require(
         refuses("wanted", [["a"]], [], 3), lines, "Nothing was wanted, and no ValueError that names `wanted` came."
     )
-    lines = ["Tried with k = 0.", "Expected a ValueError whose message names k."]
-    attempt.require(refuses("k", [["a"]], ["a"], 0), lines, "k = 0 was taken: raise a ValueError that names k.")
+    for k in (0, -1):
+        lines = [f"Tried with k = {k}.", "Expected a ValueError whose message names k."]
+        attempt.require(refuses("k", [["a"]], ["a"], k), lines, f"k = {k} was taken: raise a ValueError that names k.")
 
 
 def _recall(value: Callable[[list[list[str]], set[str], int], float], checked: bool = True) -> Callable[..., float]:
@@ -151,8 +152,9 @@ def check_ndcg_at_k(attempt: Attempt) -> None:
             lines,
             "A gain below 0 was taken: raise a ValueError that names the gains.",
         )
-    lines = ["Tried with k = 0.", "Expected a ValueError whose message names k."]
-    attempt.require(refuses("k", [1], [1], 0), lines, "k = 0 was taken: raise a ValueError that names k.")
+    for k in (0, -1):
+        lines = [f"Tried with k = {k}.", "Expected a ValueError whose message names k."]
+        attempt.require(refuses("k", [1], [1], k), lines, f"k = {k} was taken: raise a ValueError that names k.")
 
 
 def _dcg(gains: Sequence[float], discount: Callable[[int], float] = lambda rank: math.log2(rank + 1)) -> float:
@@ -217,6 +219,7 @@ def check_grounded_prompt(attempt: Attempt) -> None:
     asked("a second passage that is too long", "Who?", ["Ada.", "Bob " * 50], 20, _tokens, 5, "Say it.")
     asked("passages and a question with blanks around them", "  Who? \n", [" Ada.\n"], 60, _tokens, 5, "Say it.")
     asked("no passage at all", "Who?", [], 60, _tokens, 5, "Say it.")
+    asked("a passage with a heading and lines of its own", "Who?", ["# Ada\n\nShe  bakes."], 60, _tokens, 5, "Say it.")
     asked("the course's own instruction and reserve", "Who bakes the bread?", three, 300, _tokens)
     full = _tokens("Say it. [1] Ada lives in Marrow. Question: Who? Answer:")
     asked("a context that the first passage fills exactly", "Who?", three, full + 7, _tokens, 7, "Say it.")
@@ -375,6 +378,7 @@ def check_support(attempt: Attempt) -> None:
     attempt.compare("a number", "It holds 384 numbers.", "Vectors of 384 dimensions.")
     attempt.compare("capitals", "MIRABE bakes.", "Mirabe, a baker, bakes bread.")
     attempt.compare("a claim of small words only", "It is so.", "They sleep.")
+    attempt.compare("a small word before a question mark", "The river is wide, is it not?", "A wide river.")
     attempt.compare("an empty passage", "Cats purr.", "")
     attempt.compare("part of a word is not the word", "A cat.", "The catalogue is long.")
     attempt.compare("a tokenizer of another kind: it splits at blanks", "cats purr loudly", "cats purr.", str.split)

@@ -60,6 +60,9 @@ def check_pack_spans(attempt: Attempt) -> None:
         5,
     )
     compare(attempt, "pieces of 3, 12 and 3 characters, size 6, overlap 4", pieces(3, 12, 3), 6, 4)
+    compare(
+        attempt, "pieces of 3, 3, 3 and 5, size 9, overlap 6: one has room before the next", pieces(3, 3, 3, 5), 9, 6
+    )
     compare(attempt, "no piece at all", [], 9)
 
 
@@ -500,6 +503,7 @@ def check_small_to_big(attempt: Attempt) -> None:
     searched("depth = 2: less comes of it", [(0, 3.0), (1, 2.0), (2, 1.0)], [0, 0, 1], 2, 2)
     searched("depth = 1 and k = 3", [(0, 3.0), (1, 2.0), (2, 1.0)], [5, 0, 3], 3, 1)
     searched("equal scores: what was found first comes first", [(0, 0.5), (2, 0.5), (1, 0.5)], [7, 9, 3], 3)
+    searched("one good passage of a page before two of another", [(0, 0.9), (1, 0.4), (2, 0.3)], [0, 1, 1], 2)
 
 
 def _big(join: Callable[[dict[int, float], int, float], None], cut: str = "end") -> Callable[..., Search]:
