@@ -18,11 +18,15 @@ HANDED_ON = {
     "shards": "lablib.pretraining.shard_command",
     "pretrain": "lablib.pretraining.command",
     "write": "lablib.pretraining.write_command",
+    "chat": "lablib.course.chat_command",
 }
-# what `lab train` can make → its module, and what it is
+# what `lab train` can make → its module, and the function in it if that is not `main`, and what it is
 TRAINED = {
     "base": ("lablib.pretraining.base", "the course's pre-trained model, of lab 07"),
     "sft": ("lablib.adaptation.sft_command", "the base model taught to answer, of lab 09"),
+    "reward": ("lablib.alignment.train_command:reward", "a reward model, learned from pairs of its answers, of lab 12"),
+    "ppo": ("lablib.alignment.train_command:ppo", "the tuned model, improved by PPO with that reward, of lab 12"),
+    "dpo": ("lablib.alignment.train_command:dpo", "the tuned model, improved by DPO on such pairs, of lab 13"),
 }
 
 
@@ -68,6 +72,8 @@ def _parser() -> argparse.ArgumentParser:
 
     commands.add_parser("write", help="let a model write", add_help=False)
 
+    commands.add_parser("chat", help="talk to models, several side by side, with gold scores", add_help=False)
+
     one = commands.add_parser("build", help="(for authors) make labs/ and solutions/*.ipynb from solutions/*.py")
     one.add_argument("labs", nargs="*", metavar="LAB", help="numbers; all when none is given")
     one.add_argument(
@@ -111,7 +117,8 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _handed_on(module: str, arguments: list[str], prog: str) -> int:
-    return int(importlib.import_module(module).main(arguments, prog=prog))
+    name, _, function = module.partition(":")
+    return int(getattr(importlib.import_module(name), function or "main")(arguments, prog=prog))
 
 
 def _train(arguments: list[str]) -> int:
