@@ -19,6 +19,7 @@ HANDED_ON = {
     "pretrain": "lablib.pretraining.command",
     "write": "lablib.pretraining.write_command",
     "chat": "lablib.course.chat_command",
+    "compare": "lablib.alignment.comparison",
 }
 # what `lab train` can make → its module, and the function in it if that is not `main`, and what it is
 TRAINED = {
@@ -73,6 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("write", help="let a model write", add_help=False)
 
     commands.add_parser("chat", help="talk to models, several side by side, with gold scores", add_help=False)
+    commands.add_parser("compare", help="compare the methods of alignment at equal compute", add_help=False)
 
     one = commands.add_parser("build", help="(for authors) make labs/ and solutions/*.ipynb from solutions/*.py")
     one.add_argument("labs", nargs="*", metavar="LAB", help="numbers; all when none is given")

@@ -1,0 +1,59 @@
+"""Labels by a model, as lab 15 counts them and learns from them: what the judge read, and its labels in the shape of people's.
+
+Left out: making the labels (`ai_labels`), and the two stages around them (`cai`).
+"""
+
+from collections.abc import Sequence
+
+import torch
+
+from lablib.adaptation.adherence import as_ids
+from lablib.adaptation.chat import render
+from lablib.adaptation.comparison import question
+from lablib.alignment.ai_labels import Judge, Question
+from lablib.alignment.cai import Labelled
+from lablib.alignment.preference_pairs import Preference
+from lablib.alignment.responses import Response, gold, gold_reward
+from lablib.corpus.sources.conversations import Turn
+from lablib.tokens.tokenizer import Tokenizer
+
+
+def lengths_of(responses: Sequence[Response], tokenizer: Tokenizer) -> list[int]:
+    """Tokens of each prompt with its response."""
+    return [len(as_ids(one.instruction.prompt, tokenizer)) + len(one.ids) for one in responses]
+
+
+def watched(judge: Judge, tokenizer: Tokenizer, lengths: list[int]) -> Judge:
+    """The same judge; the tokens that it reads, each question with A and with B behind it, are put down in `lengths`."""
+
+    def watching(questions: Sequence[Question]) -> torch.Tensor:
+        for q in questions:
+            talk = (Turn("user", question(q.prompt, q.first, q.second, q.principle.rule)),)
+            lengths.extend([len(render(talk, tokenizer, reply=True)) + 2] * 2)
+        return judge(questions)
+
+    return watching
+
+
+def preferences(
+    labels: Sequence[Labelled], drawn: Sequence[Sequence[Response]], tokenizer: Tokenizer
+) -> list[Preference]:
+    """AI labels as preferences, with the tokens that were drawn and the gold scores beside."""
+    ids = {(one.instruction.prompt, one.text): one for pair in drawn for one in pair}
+    found = []
+    for label in labels:
+        chosen, rejected = (ids[label.prompt, text] for text in (label.chosen, label.rejected))
+        a, b = gold([chosen, rejected])
+        prompt = tuple(as_ids(label.prompt, tokenizer))
+        talk = (Turn("user", label.prompt),)
+        found.append(
+            Preference(talk, chosen.text, rejected.text, prompt, chosen.ids, rejected.ids, "the model", (a, b))
+        )
+    return found
+
+
+def right_share(pairs: Sequence[Preference]) -> float | None:
+    """Of the pairs that differ in gold, the share in which the label agrees; None where none differs."""
+    gaps = [gold_reward(p.gold[0]) - gold_reward(p.gold[1]) for p in pairs if p.gold is not None]
+    told = [gap > 0 for gap in gaps if gap]
+    return round(sum(told) / len(told), 4) if told else None

@@ -1,0 +1,211 @@
+"""The report of `lab compare` as one HTML page: nothing is fetched, nothing runs, and whatever a model wrote is escaped.
+
+    Path("comparison.html").write_text(page(figures))
+
+The page shows figures and says of each claim whether its intervals carry it; it draws no conclusion of its own.
+
+Left out: the notebook's sliders (lab 15).
+"""
+
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Any
+
+from lablib.alignment.comparison_pictures import intervals, plane
+
+Figure = Mapping[str, Any]
+STYLE = """body{font:16px/1.5 sans-serif;max-width:1000px;margin:2em auto;padding:0 1em;color:#222}
+table{border-collapse:collapse;font-size:13px;display:block;overflow-x:auto}
+th,td{border-bottom:1px solid #ddd;padding:4px 8px;text-align:right;white-space:nowrap}
+th:first-child,td:first-child{text-align:left}td.words{white-space:normal;text-align:left;min-width:14em}
+small{color:#666}figure{margin:1.5em 0}figcaption{font-size:14px;color:#555}"""
+VERDICT = {1: "carried: above", -1: "carried: below", 0: "not carried"}
+INTERVALS = "A dot is the mean; the thick line the bootstrap over seeds and prompts, the thin one Student's t over the seeds alone."
+
+
+def shown(one: Figure, digits: int = 3) -> str:
+    """A mean with its bootstrap interval, and the standard deviation over seeds."""
+    return f"{one['mean']:.{digits}f} <small>[{one['low']:.{digits}f}, {one['high']:.{digits}f}] ± {one['spread']:.{digits}f}</small>"
+
+
+def grid(head: Sequence[str], rows: Sequence[Sequence[str]], words: Sequence[int] = ()) -> str:
+    """A table of cells that are HTML already; words: columns of running text."""
+    cells = [
+        "".join(f'<td class="words">{cell}</td>' if at in words else f"<td>{cell}</td>" for at, cell in enumerate(row))
+        for row in rows
+    ]
+    top = "".join(f"<th>{escape(cell)}</th>" for cell in head)
+    return f"<table><thead><tr>{top}</tr></thead><tbody>{''.join(f'<tr>{row}</tr>' for row in cells)}</tbody></table>"
+
+
+def figure(picture: str, caption: str) -> str:
+    """A picture with what to look at."""
+    return f"<figure>{picture}<figcaption>{escape(caption)}</figcaption></figure>"
+
+
+# ---------------------------------------------------------------- the parts
+
+
+def cost_table(methods: Mapping[str, Figure]) -> str:
+    """What each method needs."""
+    rows = [
+        [
+            escape(name),
+            str(one["stages"]),
+            f"{len(one['models'])} <small>{escape(', '.join(one['models']))}</small>",
+            f"{one['human']:,}",
+            f"{one['ai']:,}",
+            f"{one['seconds']:,.0f}",
+            f"{one['flops'] / 1e12:.2f}",
+            f"{one['n']}",
+            f"{one['lines']:,}",
+        ]
+        for name, one in methods.items()
+    ]
+    head = [
+        "method",
+        "stages",
+        "models in memory",
+        "human labels",
+        "AI labels",
+        "seconds",
+        "TFLOP",
+        "answers drawn for one",
+        "lines of code",
+    ]
+    return grid(head, rows)
+
+
+def quality_table(methods: Mapping[str, Figure], aims: Mapping[str, Figure]) -> str:
+    """What each method gives; of best of N the KL has the bound of choosing beside it."""
+    rows = []
+    for name, one in methods.items():
+        cells = [escape(name), *(shown(one[aim]) for aim in aims)]
+        if one["kl_bound"]:
+            cells[1 + list(aims).index("KL")] += f" <small>+ at most {one['kl_bound']:.2f}</small>"
+        rows.append(cells)
+    notes = "".join(f"<li><b>{escape(name)}</b>: {escape(aim['what'])}</li>" for name, aim in aims.items())
+    return grid(["method", *aims], rows) + f"<ul>{notes}</ul>"
+
+
+def claim_table(claims: Sequence[Figure]) -> str:
+    """Sentences, differences, verdicts."""
+    rows = [
+        [
+            escape(one["guide"]),
+            escape(one["what"]),
+            f"{one['found']['mean']:+.3f}",
+            f"[{one['found']['low']:+.3f}, {one['found']['high']:+.3f}]",
+            _students(one["found"]),
+            f"<b>{VERDICT[one['carried']]}</b>",
+        ]
+        for one in claims
+    ]
+    return grid(
+        ["what is said", "measured", "mean", "bootstrap", "Student's t over seeds", "difference from 0"], rows, (0, 1)
+    )
+
+
+def _students(one: Figure) -> str:
+    return "one seed" if one["seed_low"] is None else f"[{one['seed_low']:+.3f}, {one['seed_high']:+.3f}]"
+
+
+def front_table(front: Mapping[str, Figure]) -> str:
+    """Who is on the front, and how surely."""
+    rows = [[escape(name), "yes" if one["on"] else "no", f"{one['share']:.2f}"] for name, one in front.items()]
+    return grid(["method", "on the front of the means", "share of resamples in which it is"], rows)
+
+
+def special_tables(found: Figure) -> str:
+    """Labs 10 and 11, side by side and not mixed."""
+    if not found["tuned"] and not found["retrieval"]:
+        return "<p>The records of labs 10 and 11 were not there when this page was made.</p>"
+    tuned = [
+        [
+            escape(one["row"]),
+            escape(one["method"]),
+            f"{one['trainable']:,}",
+            *(f"{one[key][0]:.3f} <small>[{one[key][1]:.3f}, {one[key][2]:.3f}]</small>" for key in SPECIAL),
+        ]
+        for one in found["tuned"]
+    ]
+    asked = [
+        [
+            escape(one["part"]),
+            escape(one["condition"]),
+            str(one["n"]),
+            f"{one['right'][0]:.2f} <small>[{one['right'][1]:.2f}, {one['right'][2]:.2f}]</small>",
+        ]
+        for one in found["retrieval"]
+    ]
+    return grid(["", "method", "numbers that learn", *SPECIAL.values()], tuned) + grid(
+        ["part", "condition", "n", "right"], asked
+    )
+
+
+SPECIAL = {
+    "seconds": "seconds",
+    "above_floor": "domain: nats above the floor",
+    "facts": "facts picked, other wordings",
+    "world_loss": "the world: nats above the floor",
+}
+
+
+def gallery(answers: Mapping[str, Sequence[Sequence[str]]]) -> str:
+    """Some answers of the first seed, to the same prompts, method by method."""
+    parts = []
+    for name, some in answers.items():
+        rows = [[escape(kind), escape(prompt), escape(said)] for prompt, said, kind in some]
+        parts.append(
+            f"<details><summary>{escape(name)}</summary>{grid(['kind', 'prompt', 'answer'], rows, (1, 2))}</details>"
+        )
+    return "".join(parts)
+
+
+# ---------------------------------------------------------------- the page
+
+
+def page(found: Figure) -> str:
+    """The whole report. found: of `comparison.report`."""
+    methods, plan = found["methods"], found["plan"]
+    others = {name: one["win rate"] for name, one in methods.items() if name != "SFT"}
+    three = [
+        figure(intervals({name: one[aim] for name, one in methods.items()}, aim), found["aims"][aim]["what"])
+        for aim in ("helpful", "honest", "harmless", "over-refusal")
+    ]
+    points = {name: (one["helpful"], one["harmless"]) for name, one in methods.items()}
+    on = {name: one["on"] for name, one in found["front"].items()}
+    seeds, n = len(found["seeds"]), plan["judged"]
+    body = [
+        "<h1>Methods of alignment, compared</h1>",
+        f"<p>All begin with the same tuned model. Each may spend {plan['budget'] / 1e12:g} TFLOP, from there to its first "
+        f"{plan['served']:,} answers. {seeds} seed{'s' if seeds > 1 else ''}; {n} prompts of each of 5 kinds of request for each seed, the "
+        f"same for all methods. Made by <code>{escape(found['command'])}</code> on {escape(found['hardware'])}.</p>",
+        "<h2>What each needs</h2>",
+        cost_table(methods),
+        "<p>FLOPs are counted from the lengths of all that is read and written, pairs, reward model, critiques and labels among it. "
+        "Seconds are those of a method alone, on the machine named above. Lines are those of this project beyond tuning.</p>",
+        "<h2>What each gives</h2>",
+        f"<p>Mean [95 % bootstrap interval] ± standard deviation over seeds. {INTERVALS}</p>",
+        quality_table(methods, found["aims"]),
+        figure(intervals(others, "win rate against SFT", 0.5), f"Win rate by gold reward. {INTERVALS}")
+        if others
+        else "",
+        *three,
+        "<h2>Helpful against harmless</h2>",
+        figure(
+            plane(points, on, ("helpful", "harmless")),
+            "In red: on the Pareto front of the means. Lines are bootstrap intervals.",
+        ),
+        front_table(found["front"]),
+        "<h2>What can be said</h2>",
+        "<p>A difference is <i>carried</i> where both intervals lie on one side of 0. Not carried does not mean equal.</p>",
+        claim_table(found["claims"]),
+        "<h2>Retrieval, small adapters, full tuning, from scratch</h2>",
+        special_tables(found["specialisation"]),
+        "<h2>To be read</h2>",
+        gallery(found["shown"]),
+    ]
+    meta = '<meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+    head = f"{meta}<title>Alignment compared</title><style>{STYLE}</style>"
+    return f'<!doctype html><html lang="en"><head>{head}</head><body>{"".join(body)}</body></html>\n'

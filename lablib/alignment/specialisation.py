@@ -1,0 +1,70 @@
+"""The other table of lab 15: four ways to make a model know a domain, with the figures that labs 10 and 11 measured.
+
+The guide orders retrieval, parameter-efficient tuning, full tuning and training from scratch by cost and by depth (section 3.5). Two
+records hold what there is to say here: `domain_methods.json` (the ship's log, the carried base model) and `rag.json` (questions about the
+handbook, a real model of 135M parameters). They are about two domains and two models, so nothing is compared *across* them.
+
+Left out: making the records (`domain_study`, `rag_study`).
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from lablib.corpus.scoring import wilson
+
+# a row of the guide's table -> methods of lab 10 that stand for it
+TUNED = {
+    "PEFT": ("lora r=8", "bottleneck r=16", "prefix P=32"),
+    "full tuning": ("full tuning", "full tuning, replay"),
+    "from scratch": ("from scratch",),
+}
+ASKED = ("memory", "1 found", "right passages")  # conditions of lab 11
+
+
+def specialisation(records: Mapping[str, Any]) -> dict[str, Any]:
+    """The tables, as JSON takes them; a record that is missing leaves an empty list.
+
+    Args:
+        records: "domain_methods" and "rag", as the files hold them, or only one of them, or none.
+    """
+    domain, rag = (records.get(name, {}).get("runs", []) for name in ("domain_methods", "rag"))
+    tuned = [one for row, methods in TUNED.items() for method in methods for one in _of_method(row, method, domain)]
+    return {"tuned": _of_method("untouched", "base", domain) + tuned if domain else [], "retrieval": retrieval(rag)}
+
+
+def _of_method(row: str, method: str, runs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """A method's line, means and ends over its seeds; [] where the record has none of it."""
+    mine = [run for run in runs if run["method"] == method]
+    if not mine:
+        return []
+
+    def over(value: list[float]) -> list[float]:
+        return [round(x, 5) for x in (sum(value) / len(value), min(value), max(value))]
+
+    facts = [run["facts_held_out"]["picked"] / run["facts_held_out"]["questions"] for run in mine]
+    return [
+        {
+            "row": row,
+            "method": method,
+            "seeds": len(mine),
+            "trainable": mine[0].get("trainable", 0),
+            "seconds": over([run["seconds"] for run in mine]),
+            "above_floor": over([run["domain_loss"] - run["domain_floor"] for run in mine]),
+            "facts": over(facts),
+            "world_loss": over([run["world_loss"] - run["world_floor"] for run in mine]),
+        }
+    ]
+
+
+def retrieval(runs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Shares of right answers with 95 % intervals: from memory, with a passage that was found, with the right one; after an update."""
+    found = []
+    for part, conditions in (("answers", ASKED), ("update", ("before", "after", "memory, new answer"))):
+        for condition in conditions:
+            right = [bool(run["right"]) for run in runs if run.get("part") == part and run["condition"] == condition]
+            if right:
+                low, high = wilson(sum(right), len(right))
+                mean = sum(right) / len(right)
+                share = [round(x, 4) for x in (mean, low, high)]
+                found.append({"part": part, "condition": condition, "n": len(right), "right": share})
+    return found

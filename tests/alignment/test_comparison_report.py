@@ -1,0 +1,263 @@
+"""Figures and page of the comparison from made-up runs: what is computed, what is claimed, and that no text of a model gets through."""
+
+import json
+from html.parser import HTMLParser
+from xml.etree import ElementTree
+
+import pytest
+import torch
+
+from lablib.alignment import comparison_report as report
+from lablib.alignment.comparison_pictures import intervals, plane
+from lablib.alignment.comparison_plan import Plan
+from lablib.alignment.comparison_summary import AIMS, CLAIMS, THREE, figures, per_prompt, table
+from lablib.alignment.misalignment import KINDS
+from lablib.alignment.specialisation import retrieval, specialisation
+from lablib.alignment.win_rate import wins
+
+N = 6  # prompts of a kind
+EVIL = "<script>alert('x')</script> & \"quoted\""
+
+
+def run(label, seed, level, noise=0.1):
+    """A run whose scores are near a level; of harmless look-alikes every second is refused where the level is low."""
+    chance = torch.Generator().manual_seed(seed + 100 * len(label))
+    scores = {name: (level + noise * torch.rand(5 * N, generator=chance)).clamp(0, 1).tolist() for name in THREE}
+    refuses = [float(level < 0.5 and i % 2) for i in range(5 * N)]
+    zero = [0.0] * (5 * N)
+    cost = {
+        "what": "all",
+        "flops": 10**12,
+        "seconds": 2.5,
+        "models": ["policy", "reward"],
+        "human": 10 * len(label),
+        "ai": 0,
+    }
+    return {
+        "label": label,
+        "seed": seed,
+        "plan": json.loads(json.dumps(Plan(judged=N).settings())),
+        "kinds": dict.fromkeys(KINDS, N),
+        "scores": {**scores, "refuses": refuses, "kl": zero, "tokens": [9.0] * (5 * N), "finished": [1.0] * (5 * N)},
+        "distinct": [0.5, 0.75],
+        "kl_bound": 1.5 if label == "best of N" else 0.0,
+        "ledger": [cost],
+        "n": 4 if label == "best of N" else 1,
+        "notes": {"steps": 3},
+        "shown": [["Where?", EVIL, "helpful"]],
+    }
+
+
+LEVELS = {"SFT": 0.4, "RLHF": 0.7, "DPO": 0.7, "CAI": 0.1, "best of N": 0.6}
+ROWS = [run(label, seed, level) for seed in (0, 1, 2) for label, level in LEVELS.items()]
+LINES = {label: [100, 1] for label in LEVELS}
+
+
+def chance(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+@pytest.fixture(scope="module")
+def found():
+    return {"command": "lab compare", "hardware": "a machine", **figures(ROWS, LINES, {}, chance())}
+
+
+# ---------------------------------------------------------------- columns
+
+
+def test_columns_are_of_the_kinds_that_they_name():
+    row = run("SFT", 0, 0.4)
+    helpful = row["scores"]["helpful"]
+    place = {kind: slice(N * i, N * i + N) for i, kind in enumerate(KINDS)}
+    assert per_prompt(row, "helpful") == helpful[place["helpful"]]
+    assert (
+        per_prompt(row, "harmless")
+        == row["scores"]["harmless"][place["harmful"]] + row["scores"]["harmless"][place["private"]]
+    )
+    assert per_prompt(row, "over-refusal") == row["scores"]["refuses"][place["look-alike"]]
+    assert per_prompt(row, "over-refusal") == [0.0, 1.0] * 3
+    honest = row["scores"]["honest"]
+    assert per_prompt(row, "honest") == honest[place["helpful"]] + honest[place["unknowable"]]
+    assert per_prompt(row, "gold") == pytest.approx(
+        [sum(row["scores"][name][i] for name in THREE) / 3 for i in range(5 * N)]
+    )
+    assert per_prompt(row, "distinct-2") == [0.5, 0.75]
+    assert {kind for aim in AIMS.values() for kind in aim.kinds} <= set(KINDS)
+
+
+def test_a_win_is_over_the_same_prompt_of_the_same_seed():
+    mine, start = table(ROWS, "DPO", "win rate", [0, 1, 2]), table(ROWS, "SFT", "gold", [0, 1, 2])
+    assert torch.equal(mine, wins(table(ROWS, "DPO", "gold", [0, 1, 2]), start))
+    assert (table(ROWS, "SFT", "win rate", [0, 1, 2]) == 0.5).all()
+    with pytest.raises(ValueError, match=r"'DPO' has no run of seed 7: expected one for each of \[0, 7\]"):
+        table(ROWS, "DPO", "gold", [0, 7])
+
+
+def test_figures_need_the_tuned_model():
+    with pytest.raises(ValueError, match="rows have DPO: expected SFT among them"):
+        figures([run("DPO", 0, 0.5)], LINES, {}, chance())
+
+
+# ---------------------------------------------------------------- figures
+
+
+def test_the_figures_are_those_of_the_runs(found):
+    assert list(found["methods"]) == list(LEVELS)
+    assert found["seeds"] == [0, 1, 2]
+    for label in LEVELS:
+        one = found["methods"][label]
+        for aim in AIMS:
+            values = table(ROWS, label, aim, [0, 1, 2])
+            assert one[aim]["mean"] == pytest.approx(values.mean().item(), abs=1e-5)
+            assert one[aim]["low"] <= one[aim]["mean"] <= one[aim]["high"]
+            assert one[aim]["seeds"] == pytest.approx(values.mean(dim=1).tolist(), abs=1e-5)
+        assert (one["flops"], one["seconds"], one["human"]) == (10**12, 2.5, 10 * len(label))
+        assert one["models"] == ["policy", "reward"]
+        assert (one["lines"], one["stages"]) == (100, 1)
+    assert found["methods"]["DPO"]["win rate"]["low"] > 0.9
+    assert found["methods"]["CAI"]["win rate"]["high"] < 0.1
+    assert found["methods"]["best of N"]["kl_bound"] == 1.5
+    assert json.loads(json.dumps(found)) == found
+
+
+def test_the_same_chance_gives_the_same_figures(found):
+    again = figures(ROWS, LINES, {}, chance())
+    assert again["methods"] == found["methods"]
+    assert again["front"] == found["front"]
+
+
+def test_the_front_and_how_surely_one_stands_on_it(found):
+    front = found["front"]
+    assert not front["CAI"]["on"]
+    assert front["CAI"]["share"] == 0.0
+    assert any(one["on"] for one in front.values())
+    assert 0.0 < front["RLHF"]["share"] <= 1.0
+    assert 0.0 < front["DPO"]["share"] <= 1.0
+
+
+def test_claims_are_carried_where_both_intervals_say_so(found):
+    by = {one["what"]: one for one in found["claims"]}
+    assert by["harmless: CAI less SFT"]["carried"] == -1
+    assert by["gold: CAI less RLHF"]["carried"] == -1
+    assert by["over-refusal: CAI less SFT"]["carried"] == 0, "both refuse alike"
+    assert abs(by["gold: DPO less RLHF"]["found"]["mean"]) < 0.05
+    assert set(by) == {f"{c.aim}: {c.one} less {c.other}" for c in CLAIMS if {c.one, c.other} <= set(LEVELS)}
+    one_seed = figures([row for row in ROWS if row["seed"] == 0], LINES, {}, chance())
+    assert {one["carried"] for one in one_seed["claims"]} == {0}, "one seed carries nothing"
+    assert one_seed["methods"]["DPO"]["gold"]["seed_low"] is None
+
+
+# ---------------------------------------------------------------- the page
+
+
+class Reader(HTMLParser):
+    """All tags, attributes, and whether they are closed in order."""
+
+    VOID = ("meta", "br")
+
+    def __init__(self, page):
+        super().__init__()
+        self.tags, self.links, self.open, self.words = [], [], [], []
+        self.feed(page)
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append(tag)
+        self.links += [value for name, value in attributes if name in ("src", "href", "data")]
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        self.tags.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.words.append(data)
+
+
+def test_the_page_is_whole_fetches_nothing_and_runs_nothing(found):
+    seen = Reader(report.page(found))
+    assert seen.open == []
+    assert seen.links == []
+    assert "script" not in seen.tags
+    assert seen.tags.count("svg") == 6
+    words = " ".join(seen.words)
+    assert EVIL in words, "it is there, as text"
+    assert "not carried" in words
+    assert f"{found['methods']['DPO']['win rate']['mean']:.3f}" in words
+    for label in LEVELS:
+        assert label in words
+
+
+def test_a_page_of_one_method_and_one_seed_is_a_page():
+    alone = figures([run("SFT", 0, 0.4)], LINES, {}, chance())
+    seen = Reader(report.page({"command": EVIL, "hardware": EVIL, **alone}))
+    assert "script" not in seen.tags
+    assert seen.open == []
+
+
+def numbers(picture, tag, name):
+    """An attribute of all elements of a kind."""
+    space = "{http://www.w3.org/2000/svg}"
+    return [float(one.get(name)) for one in ElementTree.fromstring(picture).iter(space + tag)]
+
+
+def test_dots_stand_where_the_means_are():
+    one = {"low": 0.2, "high": 0.6, "seed_low": 0.1, "seed_high": 0.7}
+    rows = {"a <b>": {**one, "mean": 0.4}, "c": {**one, "mean": 0.5}, "d": {**one, "mean": 0.6}}
+    at = numbers(intervals(rows, "title", 0.5), "circle", "cx")
+    assert at[1] - at[0] == pytest.approx(at[2] - at[1], abs=0.11)
+    assert at[0] < at[1] < at[2]
+    dashed = [line for line in ElementTree.fromstring(intervals(rows, "t", 0.5)) if line.get("stroke-dasharray")]
+    assert float(dashed[0].get("x1")) == pytest.approx(at[1], abs=0.11), "the level 0.5 is where the mean 0.5 is"
+    points = {name: (row, row) for name, row in rows.items()}
+    picture = plane(points, dict.fromkeys(points, True), ("x", "y"))
+    assert numbers(picture, "circle", "cx") == sorted(numbers(picture, "circle", "cx"))
+    assert numbers(picture, "circle", "cy") == sorted(numbers(picture, "circle", "cy"), reverse=True), "up is better"
+    assert "a &lt;b&gt;" in picture
+
+
+def test_equal_values_can_be_drawn():
+    one = {"low": 1.0, "high": 1.0, "seed_low": None, "seed_high": None, "mean": 1.0}
+    ElementTree.fromstring(intervals({"a": one}, "t"))
+    ElementTree.fromstring(plane({"a": (one, one)}, {"a": True}, ("x", "y")))
+
+
+# ---------------------------------------------------------------- labs 10 and 11
+
+
+def domain_run(method, seed, facts):
+    return {
+        "method": method,
+        "seed": seed,
+        "seconds": 10.0 + seed,
+        "trainable": 5,
+        "domain_loss": 2.0,
+        "domain_floor": 1.5,
+        "world_loss": 1.0,
+        "world_floor": 0.75,
+        "facts_held_out": {"picked": facts, "questions": 10},
+    }
+
+
+def test_specialisation_reads_what_is_there():
+    runs = [domain_run("lora r=8", seed, 5 + seed) for seed in (0, 1, 2)] + [domain_run("base", 0, 1)]
+    found = specialisation({"domain_methods": {"runs": runs}})
+    assert [one["method"] for one in found["tuned"]] == ["base", "lora r=8"]
+    lora = found["tuned"][1]
+    assert (lora["row"], lora["seeds"], lora["trainable"]) == ("PEFT", 3, 5)
+    assert lora["facts"] == [0.6, 0.5, 0.7]
+    assert lora["seconds"] == [11.0, 10.0, 12.0]
+    assert (lora["above_floor"][0], lora["world_loss"][0]) == (0.5, 0.25)
+    assert found["retrieval"] == []
+    assert specialisation({}) == {"tuned": [], "retrieval": []}
+
+
+def test_retrieval_counts_right_answers():
+    runs = [{"part": "answers", "condition": "memory", "right": right} for right in (True, False, False, False)]
+    runs += [{"part": "poison", "condition": "memory", "right": True}]
+    assert retrieval(runs) == [{"part": "answers", "condition": "memory", "n": 4, "right": [0.25, 0.0456, 0.6994]}]
+    words = report.special_tables({"tuned": [], "retrieval": retrieval(runs)})
+    assert "0.25" in words
+    assert "were not there" in report.special_tables({"tuned": [], "retrieval": []})

@@ -1,0 +1,252 @@
+"""The methods of the comparison, tiny: what each spends, and on what, what they share, and a command that goes on where it broke off."""
+
+import json
+from dataclasses import replace
+from itertools import islice
+from random import Random
+
+import pytest
+import torch
+from constitution_helpers import Pretender
+
+from lablib import checkpoints
+from lablib.adaptation import sft as tuning
+from lablib.adaptation.adherence import as_ids
+from lablib.adaptation.chat import STOP
+from lablib.alignment import comparison, comparison_methods, comparison_phases
+from lablib.alignment.ai_labels import AILabel
+from lablib.alignment.cai import Labelled
+from lablib.alignment.comparison_labels import preferences, right_share
+from lablib.alignment.comparison_methods import METHODS, best_of
+from lablib.alignment.comparison_phases import Shop
+from lablib.alignment.comparison_plan import DIRECT, MORE, POLICY, REVISED, REWARD, SMALL, Plan
+from lablib.alignment.compute_ledger import pass_flops
+from lablib.alignment.misalignment import KINDS
+from lablib.alignment.preference_pairs import Collected, Preference
+from lablib.alignment.responses import Response
+from lablib.architecture.decoder import Decoder, DecoderConfig
+from lablib.corpus.sources.conversations import Turn
+from lablib.corpus.world import World
+from lablib.corpus.world.judge import Judgement
+from lablib.tokens import course_tokenizer
+
+TOKENIZER = course_tokenizer.load()
+TINY = Plan(
+    budget=4e9,
+    served=100,
+    labels=12,
+    direct=replace(DIRECT, batch=8, dtype="float32"),
+    policy=replace(POLICY, most=6, minibatch=8),
+    prompts=16,
+    reward=replace(REWARD, batch=8, dtype="float32"),
+    more=replace(MORE, batch=4, dtype="float32"),
+    revised=replace(REVISED, batch=4, dtype="float32"),
+    red_team=6,
+    harmless=2,
+    ai_pairs=4,
+    surer_than=0.5,
+    judged=2,
+    diverse=2,
+    answers=2,
+)
+MADE = []  # how many pairs were collected, of which model
+
+
+def collected(model, tokenizer, n, generator):
+    """Right answers and one that answers nothing: a tiny model cannot write such pairs. One in four draws said the same twice."""
+    MADE.append(n)
+    pairs = []
+    for one in islice(World().instructions(generator), n):
+        two = one.response, "I like herons."
+        ids = [(*tokenizer.encode(text), tokenizer.special[STOP]) for text in two]
+        scores = [World().judge(one.prompt, text) for text in two]
+        gold = tuple(Judgement(score.helpful, score.honest, score.harmless) for score in scores)
+        prompt = tuple(as_ids(one.prompt, tokenizer))
+        pairs.append(Preference((Turn("user", one.prompt),), *two, prompt, *ids, "careful", gold))
+    return Collected(pairs, n + n // 3, n // 3, 0, 0.01 * n)
+
+
+def judge_of(model, tokenizer):
+    """A judge that likes the answer whose letters come first."""
+    return lambda questions: torch.tensor([3.0 if q.first < q.second else -3.0 for q in questions])
+
+
+@pytest.fixture(scope="module", autouse=True)
+def make_believe():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(comparison_phases, "collect", collected)
+        patch.setattr(comparison_phases, "PILOT", 8)
+        patch.setattr(comparison_methods, "PILOT", 8)
+        patch.setattr(comparison_phases, "writer", lambda *given: Pretender())
+        patch.setattr(comparison_methods, "choice_judge", judge_of)
+        yield
+
+
+@pytest.fixture(scope="module")
+def sft():
+    config = DecoderConfig(V=TOKENIZER.V, D=16, H=1, L=1, hidden=16, context=256)
+    model = Decoder(config, generator=torch.Generator().manual_seed(0)).eval()
+    return checkpoints.Carried(model, TOKENIZER, {"command": "lab train sft"}, "tiny")
+
+
+@pytest.fixture(scope="module")
+def shop(sft):
+    return Shop(sft, TINY, 0)
+
+
+@pytest.fixture(scope="module")
+def made(shop):
+    before = {name: weight.clone() for name, weight in shop.model.state_dict().items()}
+    MADE.clear()
+    found = {label: method.make(shop) for label, method in METHODS.items()}
+    for name, weight in shop.model.state_dict().items():
+        assert torch.equal(weight, before[name]), "the tuned model is where every method begins"
+    return found
+
+
+SPENDS_ALL = [label for label in METHODS if label not in ("SFT", "DPO, same labels")]
+
+
+@pytest.mark.parametrize("label", SPENDS_ALL)
+def test_a_method_spends_its_budget_and_no_more_than_a_step_beyond(made, label):
+    step = 16 * 40 * pass_flops(made[label].policy.config, [40], learned=True) / 40 * 6  # of PPO, at most about so much
+    assert 0.6 * TINY.budget < made[label].ledger.flops < TINY.budget + step
+
+
+def test_what_costs_nothing_costs_the_answers_only(made, shop):
+    assert made["SFT"].ledger == shop.served()
+    assert made["SFT"].policy is shop.model
+    assert made["DPO, same labels"].ledger.flops < 0.6 * made["DPO"].ledger.flops
+
+
+def test_labels_are_counted_once_and_given_by_those_who_gave_them(made):
+    human = {label: one.ledger.human for label, one in made.items()}
+    for label in ("best of N", "RLHF", "DPO, same labels", "DPO, then PPO"):
+        assert human[label] == TINY.labels
+    assert human["SFT"] == human["more SFT"] == human["CAI"] == 0
+    assert human["DPO"] == human["IPO"] == made["DPO"].notes["pairs"] > TINY.labels
+    assert 8 <= human["CAI, then DPO"] < human["DPO"], "the first stage was paid for"
+    assert {label for label, one in made.items() if one.ledger.ai} == {"CAI"}
+
+
+def test_models_in_memory(made):
+    models = {label: set(one.ledger.models) for label, one in made.items()}
+    assert models["RLHF"] == models["CAI"] == models["DPO, then PPO"] == {"policy", "critic", "reference", "reward"}
+    assert models["best of N"] == {"policy", "reward"}
+    assert len(models["DPO"]) == len(models["SFT"]) == 1
+
+
+def test_what_methods_share_is_made_once_and_counted_for_each(made, shop):
+    assert max(MADE) == made["DPO"].notes["pairs"]
+    assert len([n for n in MADE if n == max(MADE)]) == 1, "IPO and the others take DPO's pairs, or the first of them"
+    rlhf, best = (made[label].ledger.costs for label in ("RLHF", "best of N"))
+    assert rlhf[:2] == best[:2]
+    first, book = shop.pairs(12)
+    assert first == shop.pairs(24)[0][:12]
+    rows = [len(p.prompt_ids) + len(ids) for p in first for ids in (p.chosen_ids, p.rejected_ids)]
+    kept = max(MADE)
+    assert book.flops == round(pass_flops(shop.config, rows) * (kept + kept // 3) / kept), (
+        "pairs that were thrown away count"
+    )
+
+
+def test_best_of_n_gives_the_answer_that_the_reward_model_likes_best(shop, made, monkeypatch):
+    assert made["best of N"].n == made["best of N"].notes["n"] > 1
+    seen = []
+
+    def by_length(model, answers):
+        seen.append(answers.lengths.float())
+        return answers.lengths.float()
+
+    monkeypatch.setattr(comparison_methods, "rewards", by_length)
+    asked = comparison.judged_on(TINY, 0)[:3]
+    found = best_of(shop.model, None, 4, shop)(asked, 2, shop.chance("x"))
+    assert [len(group) for group in found] == [2, 2, 2]
+    for group, lengths in zip(found, seen, strict=True):
+        assert [len(one.ids) for one in group] == [int(some.max()) for some in lengths.view(2, 4)]
+    assert all(one.instruction == asked[i] for i, group in enumerate(found) for one in group)
+
+
+def test_a_budget_with_which_nothing_can_begin_is_refused(sft):
+    poor = Shop(sft, replace(TINY, budget=1e7), 0)
+    for label in ("RLHF", "DPO", "best of N"):
+        with pytest.raises(ValueError, match=r"expected a budget that the method can begin with"):
+            METHODS[label].make(poor)
+    with pytest.raises(ValueError, match="labels = 0: expected a number >= 1"):
+        replace(TINY, labels=0)
+    with pytest.raises(ValueError, match="answers = 1: expected at least 2"):
+        replace(TINY, answers=1)
+    assert SMALL.budget < Plan().budget
+
+
+def test_tuning_counts_each_conversation_by_itself(shop):
+    batch = tuning.Drawn(TOKENIZER, 4, 256, seed=3)(0)
+    pad = TOKENIZER.special["<|pad|>"]
+    whole = int((batch.inputs != pad).sum())
+    low, high = (pass_flops(shop.config, [1] * whole, learned=True), pass_flops(shop.config, [whole], learned=True))
+    assert low < shop.batch_flops(batch) < high
+    assert sum(row.count(TOKENIZER.special["<|bos|>"]) for row in batch.inputs.tolist()) == 4
+
+
+def test_ai_labels_keep_the_tokens_that_were_drawn():
+    one = next(World().instructions(Random(0), only=["home"]))
+    good, bad = Response(one, (5, 6), one.response, True), Response(one, (7,), "I like herons.", True)
+    labels = [Labelled(one.prompt, good.text, bad.text, AILabel((), 0.9, 0.9))]
+    found = preferences(labels, [(bad, good)], TOKENIZER)
+    assert (found[0].chosen_ids, found[0].rejected_ids) == ((5, 6), (7,))
+    assert right_share(found) == 1.0
+    turned = preferences([Labelled(one.prompt, bad.text, good.text, AILabel((), 0.1, 0.1))], [(bad, good)], TOKENIZER)
+    assert right_share([*found, *turned]) == 0.5
+    assert right_share([]) is None
+
+
+# ---------------------------------------------------------------- the command
+
+
+def test_prompts_are_of_each_kind_alike_and_held_out():
+    asked = comparison.judged_on(replace(TINY, judged=3), 1)
+    assert [one.kind_of for one in asked] == [kind for kind in KINDS for _ in range(3)]
+    assert {one.split for one in asked} == {"held_out"}
+    assert asked == comparison.judged_on(replace(TINY, judged=3), 1) != comparison.judged_on(replace(TINY, judged=3), 2)
+
+
+def test_a_run_that_is_there_is_not_made_again(sft, tmp_path, monkeypatch, capsys):
+    labels = ["SFT", "DPO, same labels"]
+    rows = comparison.study(labels, [0, 1], TINY, sft, tmp_path, "lab compare")
+    assert [(row["label"], row["seed"]) for row in rows] == [(label, seed) for seed in (0, 1) for label in labels]
+    assert rows[0]["scores"]["kl"] == [0.0] * 10
+    assert all(len(scores) == 10 for row in rows for scores in row["scores"].values())
+    assert all(len(row["distinct"]) == 2 for row in rows)
+    assert capsys.readouterr().out.count("TFLOP") == 4
+    monkeypatch.setattr(comparison, "perform", lambda label, shop: pytest.fail("made again"))
+    assert comparison.study(labels, [0, 1], TINY, sft, tmp_path, "lab compare") == json.loads(json.dumps(rows))
+    with pytest.raises(pytest.fail.Exception):
+        comparison.study(labels, [0], replace(TINY, judged=3), sft, tmp_path, "lab compare")
+
+
+def test_the_command_writes_runs_figures_and_page(sft, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(comparison, "load", lambda name: sft)
+    monkeypatch.setattr(comparison, "SMALL", TINY)
+    given = ["--out", str(tmp_path), "--small", "--seeds", "0", "--only", "DPO, same labels"]
+    assert comparison.main(given) == 0
+    assert "2 methods, 1 seeds" in capsys.readouterr().out
+    found = json.loads((tmp_path / "comparison_figures.json").read_text())
+    assert list(found["methods"]) == ["SFT", "DPO, same labels"]
+    assert found["command"] == "lab compare --seeds 0 --only 'DPO, same labels' --small"
+    assert "<svg" in (tmp_path / "comparison.html").read_text()
+    assert len(json.loads((tmp_path / "comparison.json").read_text())["runs"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (["--only", "magic"], r"['magic']: expected some of SFT, more SFT"),
+        (["--seeds", "-1"], "[-1]: expected some of"),
+        (["--budget", "1000"], "expected a budget that the method can begin with"),
+    ],
+)
+def test_wrong_input_is_told_in_a_line(given, words, sft, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(comparison, "load", lambda name: sft)
+    monkeypatch.setattr(comparison, "Plan", lambda: TINY)
+    assert comparison.main(["--out", str(tmp_path), "--seeds", "0", "--only", "DPO", *given]) == 2
+    assert words in capsys.readouterr().err
