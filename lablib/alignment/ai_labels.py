@@ -165,7 +165,7 @@ def label(
             )
     if not pairs:
         return []
-    drawn = [_several(constitution, principles, generator) for _ in pairs]
+    drawn = [draw_principles(constitution, principles, generator) for _ in pairs]
     asked = [
         Question(prompt, a, b, principle)
         for prompt, (a, b), some in zip(prompts, pairs, drawn, strict=True)
@@ -177,8 +177,22 @@ def label(
     return [AILabel(tuple(one.id for one in some), *p) for some, *p in zip(drawn, *means, strict=True)]
 
 
-def _several(constitution: Constitution, n: int, generator: Random) -> list[Principle]:
-    """n of the principles in force, none twice, in the order drawn."""
+def draw_principles(constitution: Constitution, n: int, generator: Random) -> list[Principle]:
+    """n of the principles in force, none twice, in the order drawn; each has the same chance (Bai et al. 2022, §3.1).
+
+    Args:
+        constitution: `constitution.on` are the principles in force. n: from 1 to their number.
+        generator: of chance, and the only one that is used: the same state gives the same principles.
+
+    Raises:
+        ValueError: another n.
+
+    >>> from lablib.alignment.constitution import load
+    >>> [one.id for one in draw_principles(load().only("truth"), 1, Random(0))]
+    ['truth']
+    """
+    if not 1 <= n <= len(constitution.on):
+        raise ValueError(f"n = {n}: expected 1 to {len(constitution.on)}, the principles that are in force")
     left, drawn = list(constitution.on), []
     for _ in range(n):
         drawn.append(left.pop(int(generator.random() * len(left))))
