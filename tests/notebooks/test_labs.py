@@ -80,7 +80,7 @@ def test_lab_05_runs_without_the_extra_data_and_says_what_it_leaves_out(tmp_path
 
 def _needed(cell):
     return (
-        cell.cell_type == "code" and re.search(r"^(import|from|lab =)", cell.source, re.M) and "pip" not in cell.source
+        cell.cell_type == "code" and re.search(r"^(import |from |lab =)", cell.source, re.M) and "pip" not in cell.source
     )
 
 
