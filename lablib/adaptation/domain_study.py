@@ -92,6 +92,22 @@ def rates(seeds: Sequence[int] = SEEDS) -> Iterator[Run]:
             yield Run(f"{method}, lr={lr:g}", method, max(seeds) + 1, lr=lr, judged="rates are chosen on")
 
 
+def chosen(rows: Sequence[dict[str, Any]], close: float = 0.05) -> dict[str, float]:
+    """Of each method the smallest rate whose loss on the domain is within so many nats of its best: a smaller one forgets less.
+
+    >>> losses = {0.001: 0.13, 0.003: 0.06, 0.009: 0.05}
+    >>> chosen([{"method": "full tuning", "lr": lr, "domain_loss": loss} for lr, loss in losses.items()])
+    {'full tuning': 0.003}
+    """
+    found: dict[str, dict[float, float]] = {}
+    for row in rows:
+        found.setdefault(row["method"], {})[row["lr"]] = row["domain_loss"]
+    return {
+        method: min(lr for lr, loss in losses.items() if loss <= min(losses.values()) + close)
+        for method, losses in found.items()
+    }
+
+
 def methods(seeds: Sequence[int] = SEEDS) -> Iterator[Run]:
     """The table: the base model, and every method."""
     for seed in seeds:
