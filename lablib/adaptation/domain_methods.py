@@ -4,8 +4,9 @@ it.
     model = prepared(base.model, base.tokenizer, "lora r=8")
 
 Full tuning and all parameter-efficient methods differ in nothing but which numbers learn, and in the rate that suits each (found by the
-study `rates`: the smallest one that comes within 0.05 nats of the best). Training from scratch has first weights of its own. *Continued pre-training* goes on as the base model began, with Muon;
-*with replay* a part of what is read are documents of the world, against forgetting.
+study `rates`: the smallest one that comes within 0.05 nats of the best). Training from scratch has first weights of its own. *Continued
+pre-training* goes on as the base model began, with Muon; *with replay* a part of what is read are documents of the world, against
+forgetting.
 
 Left out: methods that change the data or the loss.
 """
@@ -120,7 +121,7 @@ METHODS: dict[str, Method] = {
     "qlora nf4 r=8": Method(_lora(8, kind="nf4"), 1e-2, "low rank"),
     "qlora int8 r=8": Method(_lora(8, kind="int8"), 1e-2, "low rank"),
     "bottleneck r=16": Method(_bottleneck(16), 1e-2, "inserted"),
-    "prompt P=32": Method(_prompt(32), 9e-2, "in front"),
+    "prompt P=32": Method(_prompt(32), 3.0, "in front"),
     "prefix P=32": Method(_prefix(32, False), 9e-2, "in front"),
     "prefix P=32, reparametrised": Method(_prefix(32, True), 3e-3, "in front"),
     "biases": Method(lambda base, tokenizer, generator: add_biases(base), 9e-2, "few of its own"),
@@ -146,5 +147,7 @@ def recipe_of(method: str, seed: int = 0, lr: float | None = None, steps: int | 
     """
     own = METHODS[method]
     lr = own.lr if lr is None else lr
-    muon_lr = own.recipe.muon_lr * lr / own.lr
+    muon_lr = own.recipe.muon_lr
+    if own.recipe.optimiser == "muon":
+        muon_lr = muon_lr * lr / own.lr
     return replace(own.recipe, lr=lr, muon_lr=muon_lr, seed=seed, steps=own.recipe.steps if steps is None else steps)

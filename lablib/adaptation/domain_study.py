@@ -268,8 +268,9 @@ def study(runs: Sequence[Run], base: Carried, path: Path, steps: int | None = No
 
 def keep(path: Path, rows: Sequence[dict[str, Any]]) -> None:
     """The record of a study, domain_STUDY.json."""
-    seeds = " ".join(str(seed) for seed in sorted({row["seed"] for row in rows}))
     name = path.stem.removeprefix("domain_")
+    used = sorted({row["seed"] for row in rows})
+    seeds = " ".join(str(seed) for seed in (range(used[-1]) if name == "rates" else used))  # rates takes the next one
     write(
         path.parent,
         path.stem,
