@@ -14,6 +14,7 @@ from lablib.adaptation.domain_study import Run, gain, rows_of
 from lablib.adaptation.domains import ShipsLog
 from lablib.adaptation.trainable import changed, copies, trainable, training_bytes
 from lablib.architecture.decoder import Decoder, DecoderConfig
+from lablib.paths import data_path
 from lablib.pretraining import base as base_command
 from lablib.pretraining.batching import Batch
 from lablib.pretraining.loss import quick_token_nats
@@ -170,6 +171,19 @@ def test_the_runs_of_a_study_differ_in_what_their_labels_say():
     chosen, judged = {run.seed for run in studies.rates((0, 1))}, {run.judged for run in studies.rates((0, 1))}
     assert chosen == {2}  # no seed of the other studies
     assert not judged & {run.judged for run in studies.methods((0, 1))}
+
+
+def test_each_method_has_the_rate_that_the_record_of_rates_says():
+    record = json.loads(data_path("experiments/domain_rates.json").read_text(encoding="utf-8"))
+    assert record["command"].endswith("domain_study rates --out data/experiments --seeds 0 1 2")
+    rows = record["runs"]
+    assert [(row["label"], row["seed"], row["lr"]) for row in rows] == [
+        (run.label, run.seed, run.lr) for run in studies.rates((0, 1, 2))
+    ]
+    best = studies.chosen(rows)
+    assert best.pop("prompt P=32") == 9  # the largest of its three: it goes on falling, by a tenth of a nat for three times the rate
+    assert best == {name: METHODS[name].lr for name in studies.RATED if name in best}
+    assert len(best) == len(studies.RATED) - 1
 
 
 def test_a_study_that_was_broken_off_goes_on(little, tmp_path, capsys):
