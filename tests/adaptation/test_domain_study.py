@@ -181,7 +181,9 @@ def test_each_method_has_the_rate_that_the_record_of_rates_says():
         (run.label, run.seed, run.lr) for run in studies.rates((0, 1, 2))
     ]
     best = studies.chosen(rows)
-    assert best.pop("prompt P=32") == 9  # the largest of its three: it goes on falling, by a tenth of a nat for three times the rate
+    assert (
+        best.pop("prompt P=32") == 9
+    )  # the largest of its three: it goes on falling, by a tenth of a nat for three times the rate
     assert best == {name: METHODS[name].lr for name in studies.RATED if name in best}
     assert len(best) == len(studies.RATED) - 1
 
