@@ -114,9 +114,8 @@ def _convert(file: Path, kept: Path) -> None:
         read = AutoModelForCausalLM.from_pretrained(str(file.parent), gguf_file=file.name, dtype=torch.float32)
     settings = read.config.to_dict()
     settings.pop("quantization_config", None)  # with it `save_pretrained` refuses
-    with torch.device(
-        "meta"
-    ):  # it is written only: what is no weight, such as RoPE's frequencies, stays without numbers
+    # It is only written, and read again from there: what is no weight, such as RoPE's frequencies, stays without numbers.
+    with torch.device("meta"):
         model = LlamaForCausalLM(LlamaConfig(**settings))
     model.load_state_dict(read.state_dict(), assign=True)
     model.tie_weights()

@@ -78,9 +78,21 @@ def test_lab_05_runs_without_the_extra_data_and_says_what_it_leaves_out(tmp_path
     assert f"0 of {len(checks.exercises('05'))} passed" in said
 
 
+def test_lab_11_runs_without_the_vector_database_and_says_what_it_leaves_out(tmp_path):
+    """As for a learner who installed the course alone."""
+    book = nbformat.read(LABS["11"], 4)
+    book.cells.insert(0, nbformat.v4.new_code_cell("import sys\nsys.modules['lancedb'] = None"))
+    said = text_of(run(book, tmp_path))
+    assert "LanceDB is not installed" in said
+    assert "LanceDB, exact" not in said
+    assert f"0 of {len(checks.exercises('11'))} passed" in said
+
+
 def _needed(cell):
     return (
-        cell.cell_type == "code" and re.search(r"^(import |from |lab =)", cell.source, re.M) and "pip" not in cell.source
+        cell.cell_type == "code"
+        and re.search(r"^(import |from |lab =)", cell.source, re.M)
+        and "pip" not in cell.source
     )
 
 

@@ -144,7 +144,7 @@ ON_COLAB = """
 import sys, types
 sys.modules["google.colab"] = types.ModuleType("google.colab")
 exec(open("cell.py").read())
-import bertviz, datatrove.pipeline.base, mpld3, py3langid, warcio, zstandard
+import bertviz, datatrove.pipeline.base, gguf, lancedb, mpld3, py3langid, warcio, zstandard
 from lablib import models, paths
 from lablib.course import launch
 assert paths.project_root() is None, paths.project_root()
