@@ -121,7 +121,7 @@ METHODS: dict[str, Method] = {
     "qlora nf4 r=8": Method(_lora(8, kind="nf4"), 1e-2, "low rank"),
     "qlora int8 r=8": Method(_lora(8, kind="int8"), 1e-2, "low rank"),
     "bottleneck r=16": Method(_bottleneck(16), 1e-2, "inserted"),
-    "prompt P=32": Method(_prompt(32), 3.0, "in front"),
+    "prompt P=32": Method(_prompt(32), 30.0, "in front"),
     "prefix P=32": Method(_prefix(32, False), 9e-2, "in front"),
     "prefix P=32, reparametrised": Method(_prefix(32, True), 3e-3, "in front"),
     "biases": Method(lambda base, tokenizer, generator: add_biases(base), 9e-2, "few of its own"),

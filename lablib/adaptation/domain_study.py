@@ -1,23 +1,20 @@
 """The runs behind lab 10's table: one domain, many ways to learn it, and what each costs and forgets.
 
-    python -m lablib.adaptation.domain_study --out data/experiments --seeds 0 1 2
+    python -m lablib.adaptation.domain_study rates methods --folder data/experiments
 
 Every run reads the same 2,000 documents of the ship's log for the same number of steps, 32 of them a step, and is judged on fresh ones:
 the loss beside its floor, the facts it knows in sentences that it has read and in others, and the loss on the world's documents, which
-tells what it forgot. Studies: `rates` (which learning rate suits each method; judged on documents that no other study uses), `methods`,
-and `data` (how many documents it takes). A run that stands in the file already, with the same settings, is not made again.
+tells what it forgot. Studies: `rates` (which learning rate suits each method; judged on documents that no other study uses), and
+`methods`.
 
 Left out: runs with other batches or lengths; the lab itself, which draws the records (domain_STUDY.json).
 """
 
-import argparse
 import json
 import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
-from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -31,14 +28,14 @@ from lablib.checkpoints import Carried, load
 from lablib.corpus.scoring import wilson
 from lablib.corpus.world import World, WorldDocument
 from lablib.measure import peak_bytes
-from lablib.pretraining import optimisers
+from lablib.pretraining import optimisers, study
 from lablib.pretraining.batching import Batch
 from lablib.pretraining.divergence import Diverged
 from lablib.pretraining.document_rows import DocumentRows, objective_batches
-from lablib.pretraining.experiments import write
 from lablib.pretraining.loss import quick_token_nats
 from lablib.pretraining.objectives import NextToken
 from lablib.pretraining.recipe import Recipe
+from lablib.pretraining.study import SEEDS, Study
 from lablib.pretraining.training import backward, train
 from lablib.pretraining.world_loss import END, gap
 from lablib.tokens.tokenizer import Tokenizer
@@ -46,7 +43,6 @@ from lablib.tokens.tokenizer import Tokenizer
 SIZE = 2000  # documents of the domain that a run reads again and again
 JUDGED = 400  # documents that it is judged on, of the domain and of the world
 POINTS = 40  # of a run's curve
-SEEDS = (0, 1, 2)
 # methods whose rate is looked for; the others take that of the one they resemble
 RATED = (
     "from scratch",
@@ -63,7 +59,6 @@ RATED = (
     "biases",
     "norms",
 )
-COMPARED = ("full tuning", "lora r=8", "prefix P=32", "from scratch")  # methods whose need of data is measured
 
 
 @dataclass(frozen=True)
@@ -72,7 +67,8 @@ class Run:
 
     Attributes:
         label: what sets it apart from the others. method: a name in `METHODS`, or "base": not trained at all.
-        seed: of the documents, their order, and first weights. documents: how many it reads. lr: None: the method's own.
+        seed: of the documents, their order, and first weights. documents: how many it reads.
+        lr, steps: of the optimiser, updates of the weights; None: the method's own.
         judged: a name for the documents that it is judged on.
     """
 
@@ -82,6 +78,7 @@ class Run:
     documents: int = SIZE
     lr: float | None = None
     judged: str = "the domain is judged on"
+    steps: int | None = None
 
 
 def rates(seeds: Sequence[int] = SEEDS) -> Iterator[Run]:
@@ -116,15 +113,7 @@ def methods(seeds: Sequence[int] = SEEDS) -> Iterator[Run]:
             yield Run(method, method, seed)
 
 
-def data(seeds: Sequence[int] = SEEDS) -> Iterator[Run]:
-    """How many documents of the domain does it take? All at the same number of steps."""
-    for seed in seeds:
-        for method in COMPARED:
-            for documents in (50, 200, 800):
-                yield Run(f"{method}, {documents} documents", method, seed, documents)
-
-
-STUDIES: dict[str, Callable[[Sequence[int]], Iterator[Run]]] = {"rates": rates, "methods": methods, "data": data}
+STUDIES: dict[str, Callable[[Sequence[int]], Iterator[Run]]] = {"rates": rates, "methods": methods}
 
 # ---------------------------------------------------------------- how a run is made
 
@@ -164,13 +153,13 @@ def step_bytes(model: CausalModel, batch: Batch, recipe: Recipe) -> int:
     return peak_bytes(step)
 
 
-def perform(run: Run, base: Carried, steps: int | None = None) -> dict[str, Any]:
+def perform(run: Run, base: Carried) -> dict[str, Any]:
     """Train and judge: what a run adds to its settings. A run that diverges is judged with its last weights that had a finite loss."""
     tokenizer, curve, recent = base.tokenizer, [], []
     model: CausalModel = base.model
     seconds, diverged, row = 0.0, "", {}
     if run.method != "base":
-        own, recipe = METHODS[run.method], recipe_of(run.method, run.seed, run.lr, steps)
+        own, recipe = METHODS[run.method], recipe_of(run.method, run.seed, run.lr, run.steps)
         batches = rows_of(tokenizer, recipe, run.documents, own.replay, run.seed)
         held = step_bytes(prepared(base.model, tokenizer, run.method, run.seed), batches(0), recipe)
         model = prepared(base.model, tokenizer, run.method, run.seed)
@@ -236,74 +225,25 @@ def gain(row: dict[str, Any], base: dict[str, Any], full: dict[str, Any], key: s
 # ---------------------------------------------------------------- the command
 
 
-def settings_of(run: Run, base: Carried, steps: int | None) -> dict[str, Any]:
+def settings_of(run: Run, base: Carried) -> dict[str, Any]:
     """What decides how a run goes and how it is judged, as the file has it."""
-    recipe = None if run.method == "base" else asdict(recipe_of(run.method, run.seed, run.lr, steps))
-    about = {"recipe": recipe, "judged_documents": JUDGED, "steps": steps, "threads": torch.get_num_threads()}
+    recipe = None if run.method == "base" else asdict(recipe_of(run.method, run.seed, run.lr, run.steps))
+    about = {"recipe": recipe, "judged_documents": JUDGED, "threads": torch.get_num_threads()}
     return json.loads(json.dumps({**asdict(run), **about, "base": base.record.get("command")}))
 
 
-def study(runs: Sequence[Run], base: Carried, path: Path, steps: int | None = None) -> list[dict[str, Any]]:
-    """The rows of all runs, those in the file taken from there; the file is written anew after each run that is made."""
-    made = json.loads(path.read_text(encoding="utf-8"))["runs"] if path.exists() else []
-    rows: list[dict[str, Any]] = []
-    for number, run in enumerate(runs, 1):
-        settings = settings_of(run, base, steps)
-        row = next((row for row in made if {name: row.get(name) for name in settings} == settings), None)
-        if row is None:
-            begin = time.perf_counter()
-            row = {**settings, **perform(run, base, steps)}
-            made.append(row)
-            keep(path, made)
-            above = row["domain_loss"] - row["domain_floor"]
-            facts = row["facts_held_out"]["picked"] / row["facts_held_out"]["questions"]
-            said = f"{above:.3f} above the floor, facts {facts:.2f}, world {row['world_loss']:.3f}"
-            print(
-                f"{number}/{len(runs)}  {run.label}, seed {run.seed}: {said}; {time.perf_counter() - begin:.0f} s",
-                flush=True,
-            )
-        rows.append(row)
-    return rows
-
-
-def keep(path: Path, rows: Sequence[dict[str, Any]]) -> None:
-    """The record of a study, domain_STUDY.json."""
-    name = path.stem.removeprefix("domain_")
-    used = sorted({row["seed"] for row in rows})
-    seeds = " ".join(str(seed) for seed in (range(used[-1]) if name == "rates" else used))  # rates takes the next one
-    write(
-        path.parent,
-        path.stem,
-        f"python -m lablib.adaptation.domain_study {name} --out data/experiments --seeds {seeds}",
-        rows,
-    )
+def said(row: Mapping[str, Any]) -> str:
+    """A run in a few words."""
+    above, facts = row["domain_loss"] - row["domain_floor"], row["facts_held_out"]
+    share = facts["picked"] / facts["questions"]
+    return f"{above:.3f} above the floor, facts {share:.2f}, world {row['world_loss']:.3f}"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command; 0 when the records were written."""
-    prog = "python -m lablib.adaptation.domain_study"
-    parser = argparse.ArgumentParser(prog=prog, description="Ways to learn a domain, compared.")
-    parser.add_argument("studies", nargs="*", metavar="STUDY", help=f"{', '.join(STUDIES)} (methods)")
-    parser.add_argument("--out", type=Path, required=True, help="where the records go, domain_STUDY.json each")
-    parser.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS), help="(0 1 2)")
-    parser.add_argument("--only", help="runs whose label contains this")
-    parser.add_argument("--steps", type=int, help="updates of the weights, instead of each method's own number")
-    given = parser.parse_args(arguments)
-    wrong = [name for name in given.studies if name not in STUDIES]
-    if wrong or min(given.seeds) < 0:
-        print(f"{prog}: {wrong or given.seeds}: expected {', '.join(STUDIES)}, and seeds >= 0", file=sys.stderr)
-        return 2
-    base = load("base")
-    for name in given.studies or ["methods"]:
-        runs = [run for run in STUDIES[name](given.seeds) if given.only is None or given.only in run.label]
-        if not runs:
-            print(f"{prog}: --only {given.only!r}: no run of {name} is left to make", file=sys.stderr)
-            return 2
-        path: Path = given.out / f"domain_{name}.json"
-        rows = study(runs, base, path, given.steps)
-        if given.only is None:  # what is left of other settings goes
-            keep(path, rows)
-    return 0
+    """The command; see `study`."""
+    module, about = "lablib.adaptation.domain_study", "Ways to learn a domain, compared."
+    make = Study("domain", module, about, STUDIES, lambda: load("base"), perform, settings_of, said)
+    return study.main(make, arguments)
 
 
 if __name__ == "__main__":

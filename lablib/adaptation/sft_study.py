@@ -4,20 +4,18 @@
 
 Each run tunes the carried base model and is judged as `lab train sft` is: gold scores of greedy answers to prompts of held-out
 combinations, and the loss on the world's documents, which tells what was forgotten. The runs of an experiment differ in nothing but what
-their labels say. A run that stands in one of the files already, with the same settings, is not made again, so a study can be broken off.
+their labels say.
 
 Left out: a sweep for the carried model's own settings.
 """
 
-import argparse
 import copy
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
-from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -29,15 +27,15 @@ from lablib.adaptation.sft_command import as_dict
 from lablib.adaptation.sft_data import NOISY, SINGLE, Mixture, fixed_set, without
 from lablib.checkpoints import Carried, load
 from lablib.corpus.world import World
+from lablib.pretraining import study
 from lablib.pretraining.distributed import local_device
 from lablib.pretraining.divergence import Diverged
-from lablib.pretraining.experiments import write
 from lablib.pretraining.recipe import Recipe
+from lablib.pretraining.study import SEEDS, Study
 from lablib.pretraining.training import train
 from lablib.pretraining.world_loss import gap
 
 PROMPTS, DOCUMENTS = 500, 500  # that a run is judged on
-SEEDS = (0, 1, 2)
 STEPS = 300
 LIKE_SFT = replace(RECIPE, steps=STEPS, batch=32)
 # types of instruction that are kept from the runs of `types`: a fact, a task, a harmful request with its look-alike, a text
@@ -67,25 +65,25 @@ class Run:
     judged_on_kept_out: bool = False
 
 
-def quality() -> Iterator[Run]:
+def quality(seeds: Sequence[int] = SEEDS) -> Iterator[Run]:
     """Is a small good set worth more than a large noisy one? All at the same number of steps."""
-    for seed in SEEDS:
+    for seed in seeds:
         yield Run("300 good", seed, 300)
         yield Run("3,000 noisy", seed, 3000, NOISY)
         yield Run("3,000 noisy, the faulty ones taken out", seed, 3000, NOISY, filtered=True)
         yield Run("3,000 good", seed, 3000)
 
 
-def quantity() -> Iterator[Run]:
+def quantity(seeds: Sequence[int] = SEEDS) -> Iterator[Run]:
     """How many good conversations does it take? All at the same number of steps."""
-    for seed in SEEDS:
+    for seed in seeds:
         for size in (30, 100, 300, 1000, 3000, 10_000):
             yield Run(f"{size:,} good", seed, size)
 
 
-def forgetting() -> Iterator[Run]:
+def forgetting(seeds: Sequence[int] = SEEDS) -> Iterator[Run]:
     """What do rate, epochs and replay do to what the model knew? 1,000 good conversations."""
-    for seed in SEEDS:
+    for seed in seeds:
         for epochs, replay in ((1, 0), (3, 0), (10, 0), (3, REPLAY)):
             for lr in (3e-4, 1e-3, 3e-3, 1e-2):
                 recipe = replace(LIKE_SFT, lr=lr, steps=max(1, round(1000 * epochs / LIKE_SFT.batch)))
@@ -93,14 +91,14 @@ def forgetting() -> Iterator[Run]:
                 yield Run(label, seed, 1000, recipe=recipe, replay=replay)
 
 
-def held_out_types() -> Iterator[Run]:
+def held_out_types(seeds: Sequence[int] = SEEDS) -> Iterator[Run]:
     """Does a model answer types of instruction that it was never tuned on?"""
-    for seed in SEEDS:
+    for seed in seeds:
         yield Run("all types", seed, 3000, judged_on_kept_out=True)
         yield Run(f"without {', '.join(KEPT_OUT)}", seed, 3000, kept_out=KEPT_OUT, judged_on_kept_out=True)
 
 
-STUDIES: dict[str, Callable[[], Iterator[Run]]] = {
+STUDIES: dict[str, Callable[[Sequence[int]], Iterator[Run]]] = {
     "quality": quality,
     "quantity": quantity,
     "forgetting": forgetting,
@@ -152,54 +150,16 @@ def settings_of(run: Run, base: Carried) -> dict[str, Any]:
     return json.loads(json.dumps({**asdict(run), **about}))
 
 
+def said(row: Mapping[str, Any]) -> str:
+    """A run in a few words."""
+    return f"helpful {row['adherence']['helpful'][0]:.3f}, {row['above_floor']:.3f} above the floor"
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command; 0 when the records were written."""
-    parser = argparse.ArgumentParser(prog="python -m lablib.adaptation.sft_study", description="Studies of tuning.")
-    parser.add_argument("studies", nargs="+", choices=STUDIES, metavar="STUDY", help=", ".join(STUDIES))
-    parser.add_argument("--folder", type=Path, required=True, help="where the records go, sft_STUDY.json each")
-    parser.add_argument("--only", help="runs whose label contains this")
-    given = parser.parse_args(arguments)
-    base = load("base")
-    for name in given.studies:
-        runs = [run for run in STUDIES[name]() if given.only is None or given.only in run.label]
-        if not runs:
-            print(f"--only {given.only!r}: no run of {name} is left to make", file=sys.stderr)
-            return 2
-        path: Path = given.folder / f"sft_{name}.json"
-        rows = study(runs, base, path)
-        if given.only is None:  # else the file keeps the other runs, too
-            keep(path, rows)
-    return 0
-
-
-def study(runs: Sequence[Run], base: Carried, path: Path) -> list[dict[str, Any]]:
-    """The rows of all runs, those in the file or in another study's taken from there; it is written anew after each run."""
-    made = json.loads(path.read_text(encoding="utf-8"))["runs"] if path.exists() else []
-    others = [
-        row
-        for other in sorted(path.parent.glob("sft_*.json"))
-        if other != path
-        for row in json.loads(other.read_text(encoding="utf-8"))["runs"]
-    ]
-    rows: list[dict[str, Any]] = []
-    for number, run in enumerate(runs, 1):
-        settings = settings_of(run, base)
-        row = next((row for row in made + others if {name: row.get(name) for name in settings} == settings), None)
-        if row is None:
-            row = {**settings, **perform(run, base)}
-            made.append(row)
-            keep(path, made)
-            helpful, forgot = row["adherence"]["helpful"][0], row["above_floor"]
-            said = f"helpful {helpful:.3f}, {forgot:.3f} above the floor"
-            print(f"{number}/{len(runs)}  {run.label} seed {run.seed}: {said}", flush=True)
-        rows.append(row)
-    return rows
-
-
-def keep(path: Path, rows: Sequence[dict[str, Any]]) -> None:
-    """The record of a study, sft_STUDY.json."""
-    command = f"python -m lablib.adaptation.sft_study {path.stem.removeprefix('sft_')} --folder data/experiments"
-    write(path.parent, path.stem, command, rows)
+    """The command; see `study`."""
+    module, about = "lablib.adaptation.sft_study", "Studies of tuning."
+    make = Study("sft", module, about, STUDIES, lambda: load("base"), perform, settings_of, said)
+    return study.main(make, arguments)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,8 @@
 """The runs behind lab 14's figures that take longer than a lab: rounds of revision, both stages, each principle, conflicts.
 
-    python -m lablib.alignment.cai_study rounds stage1 labels stage2 principles conflicts --out data/experiments
+    python -m lablib.alignment.cai_study rounds stage1 labels stage2 principles conflicts --folder data/experiments
 
-All begin with the carried tuned model; what a run is, and how it is judged, stands in `cai_runs` and `cai_feedback_runs`. A run that
-stands in the file already, with the same settings, is not made again, so a study can be broken off.
+All begin with the carried tuned model; what a run is, and how it is judged, stands in `cai_runs` and `cai_feedback_runs`.
 
 Seconds of a run on one core, about, and runs: rounds 30 × 9; stage1 130 × 12; labels 60 × 12; stage2 220 × 18 (a seed's pairs and
 labels are shared); principles 10 × 69; conflicts 50 × 12. About two hours and a quarter for all; `--only` and `--seeds` make parts.
@@ -11,12 +10,10 @@ labels are shared); principles 10 × 69; conflicts 50 × 12. About two hours and
 Left out: settings of the tuning itself (rates, epochs); larger judges.
 """
 
-import argparse
 import json
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from lablib.alignment.cai_feedback_runs import Conflict, Label, Learn, compete, learn, say_which
@@ -24,9 +21,9 @@ from lablib.alignment.cai_runs import EPOCHS, JUDGED, Rounds, Tune, ablations, r
 from lablib.alignment.constitution import Constitution, load
 from lablib.checkpoints import Carried
 from lablib.checkpoints import load as carried
-from lablib.pretraining.experiments import write
+from lablib.pretraining import study
+from lablib.pretraining.study import Study
 
-SEEDS = (0, 1, 2)
 Run = Rounds | Tune | Label | Learn | Conflict
 
 
@@ -126,22 +123,6 @@ def settings_of(run: Run, tuned: Carried) -> dict[str, Any]:
     return json.loads(json.dumps({**settings, "constitution": texts, "sft": tuned.record.get("command")}))
 
 
-def study(runs: Sequence[Run], tuned: Carried, path: Path) -> list[dict[str, Any]]:
-    """The rows of all runs, those in the file taken from there; it is written anew after each run."""
-    made: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))["runs"] if path.exists() else []
-    rows: list[dict[str, Any]] = []
-    for number, run in enumerate(runs, 1):
-        settings = settings_of(run, tuned)
-        row = next((row for row in made if {name: row.get(name) for name in settings} == settings), None)
-        if row is None:
-            row = {**settings, **perform(run, tuned)}
-            made.append(row)
-            keep(path, made)
-            print(f"{number}/{len(runs)}  {run.label}, seed {run.seed}: {said(row)}", flush=True)
-        rows.append(row)
-    return rows
-
-
 def said(row: Mapping[str, Any]) -> str:
     """A run in a few words."""
     if row["kind"] == "label":
@@ -157,42 +138,17 @@ def said(row: Mapping[str, Any]) -> str:
     return ", ".join(f"{name} {before[name][0]:.3f} -> {after[name][0]:.3f}" for name in names)
 
 
-def keep(path: Path, rows: Sequence[dict[str, Any]]) -> None:
-    """The record of a study, cai_STUDY.json."""
-    seeds = " ".join(str(seed) for seed in sorted({row["seed"] for row in rows}))
-    name = path.stem.removeprefix("cai_")
-    write(
-        path.parent,
-        path.stem,
-        f"python -m lablib.alignment.cai_study {name} --out data/experiments --seeds {seeds}",
-        rows,
-    )
+def tuned() -> Carried:
+    """The carried tuned model, frozen: the reference, which nothing changes."""
+    sft = carried("sft")
+    sft.model.requires_grad_(False)
+    return sft
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command; 0 when the records were written."""
-    prog = "python -m lablib.alignment.cai_study"
-    parser = argparse.ArgumentParser(prog=prog, description="Studies of Constitutional AI.")
-    parser.add_argument("studies", nargs="+", choices=STUDIES, metavar="STUDY", help=", ".join(STUDIES))
-    parser.add_argument("--out", type=Path, required=True, help="where the records go, cai_STUDY.json each")
-    parser.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS), help="(0 1 2)")
-    parser.add_argument("--only", help="runs whose label contains this")
-    given = parser.parse_args(arguments)
-    if min(given.seeds) < 0:
-        print(f"{prog}: --seeds {given.seeds}: expected whole numbers >= 0", file=sys.stderr)
-        return 2
-    tuned = carried("sft")
-    tuned.model.requires_grad_(False)  # the reference, which nothing changes
-    for name in given.studies:
-        runs = [run for run in STUDIES[name](given.seeds) if given.only is None or given.only in run.label]
-        if not runs:
-            print(f"{prog}: --only {given.only!r}: no run of {name} is left to make", file=sys.stderr)
-            return 2
-        path: Path = given.out / f"cai_{name}.json"
-        rows = study(runs, tuned, path)
-        if given.only is None:  # what is left of other settings goes
-            keep(path, rows)
-    return 0
+    """The command; see `study`."""
+    module, about = "lablib.alignment.cai_study", "Studies of Constitutional AI."
+    return study.main(Study("cai", module, about, STUDIES, tuned, perform, settings_of, said), arguments)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,9 +39,8 @@ from lablib.checkpoints import Carried, load
 from lablib.corpus.world.instructions import Instruction
 from lablib.paths import data_path
 from lablib.pretraining import atomic
-from lablib.pretraining.experiments import write
+from lablib.pretraining.study import SEEDS, rows_of
 
-SEEDS = (0, 1, 2)
 SHOWN = 2  # answers of each kind that a run leaves to be read
 NAME = "comparison"
 
@@ -107,9 +106,23 @@ def perform(label: str, shop: Shop) -> dict[str, Any]:
 # ---------------------------------------------------------------- the study
 
 
-def settings_of(label: str, seed: int, plan: Plan, sft: Carried) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Run:
+    """One method, by its label, and one seed."""
+
+    label: str
+    seed: int
+
+
+def settings_of(run: Run, plan: Plan, sft: Carried) -> dict[str, Any]:
     """What decides how a run goes and how it is judged, as the file has it."""
-    about = {"label": label, "seed": seed, "plan": plan.settings(), "sft": sft.record.get("command")}
+    about = {
+        "label": run.label,
+        "method": run.label,
+        "seed": run.seed,
+        "plan": plan.settings(),
+        "sft": sft.record.get("command"),
+    }
     return json.loads(json.dumps(about))
 
 
@@ -117,21 +130,16 @@ def study(
     labels: Sequence[str], seeds: Sequence[int], plan: Plan, sft: Carried, folder: Path, command: str
 ) -> list[dict[str, Any]]:
     """The rows of all runs, seed by seed, those in the file taken from there; the file is written anew after each run."""
-    path = folder / f"{NAME}.json"
-    made: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))["runs"] if path.exists() else []
-    rows: list[dict[str, Any]] = []
-    for seed in seeds:
-        shop = Shop(sft, plan, seed)  # what its methods share is forgotten with it
-        for label in labels:
-            settings = settings_of(label, seed, plan, sft)
-            row = next((row for row in made if {name: row.get(name) for name in settings} == settings), None)
-            if row is None:
-                row = {**settings, **perform(label, shop)}
-                made.append(row)
-                write(folder, NAME, command, made)
-                print(f"seed {seed}  {label}: {said(row)}", flush=True)
-            rows.append(row)
-    return rows
+    shops: dict[int, Shop] = {}
+
+    def make(run: Run) -> dict[str, Any]:
+        if run.seed not in shops:
+            shops.clear()  # what a seed's methods share is forgotten with it
+            shops[run.seed] = Shop(sft, plan, run.seed)
+        return perform(run.label, shops[run.seed])
+
+    runs = [Run(label, seed) for seed in seeds for label in labels]
+    return rows_of(runs, folder / f"{NAME}.json", command, lambda run: settings_of(run, plan, sft), make, said)
 
 
 def said(row: dict[str, Any]) -> str:

@@ -5,13 +5,11 @@
 Each run begins with the carried tuned model, learns from pairs of that model's answers, and is judged as lab 12's policies are
 (`rlhf_runs.judged`): answers to prompts of held-out combinations at temperature 1, gold reward, KL from the tuned model. The runs of
 `against` learn from the very pairs that lab 12's reward model of that seed was made from, so they stand beside `rlhf_beta.json`. In `noise`
-the labels are the gold ones, of which a stated share is turned round: then ε is known. A run that stands in the file already, with the
-same settings, is not made again, so a study can be broken off.
+the labels are the gold ones, of which a stated share is turned round: then ε is known.
 
 Left out: more than one pass over the pairs, new pairs on the way (online DPO).
 """
 
-import argparse
 import copy
 import json
 import sys
@@ -19,7 +17,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cache
-from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -34,10 +31,10 @@ from lablib.alignment.reference import PreferenceTable, preference_table, sums
 from lablib.alignment.rlhf_runs import JUDGED, PAIRS, judged, pairs_of, score_of
 from lablib.alignment.rollouts import Rollout
 from lablib.checkpoints import Carried, load
-from lablib.pretraining.experiments import write
+from lablib.pretraining import study
 from lablib.pretraining.recipe import Recipe
+from lablib.pretraining.study import SEEDS, Study
 
-SEEDS = (0, 1, 2)
 SWEPT = 3000  # pairs that a run of a sweep learns from
 BETAS = (0.03, 0.1, 0.3, 1.0)
 FLIPS = (0.0, 0.1, 0.2, 0.3)
@@ -78,24 +75,24 @@ LOSSES: dict[str, Callable[[Run], dpo.PairLoss]] = {
 }
 
 
-def rates() -> Iterator[Run]:
+def rates(seeds: Sequence[int] = SEEDS) -> Iterator[Run]:
     """Which learning rate? One seed."""
     for lr in (1e-4, 3e-4, 5e-4, 1e-3, 2e-3):
-        yield Run(f"lr={lr:g}", 0, recipe=replace(LIKE_DPO, lr=lr))
+        yield Run(f"lr={lr:g}", seeds[0], recipe=replace(LIKE_DPO, lr=lr))
 
 
-def beta() -> Iterator[Run]:
+def beta(seeds: Sequence[int] = SEEDS) -> Iterator[Run]:
     """How dear should it be to leave the reference?"""
-    for seed in SEEDS:
+    for seed in seeds:
         for value in BETAS:
             yield Run(f"DPO {value:g}", seed, "dpo", value)
             yield Run(f"IPO {value:g}", seed, "ipo", value)
             yield Run(f"smoothed {value:g}", seed, "smoothed", value, 0.1)
 
 
-def noise() -> Iterator[Run]:
+def noise(seeds: Sequence[int] = SEEDS) -> Iterator[Run]:
     """What do wrong labels do, and which loss bears them?"""
-    for seed in SEEDS:
+    for seed in seeds:
         for flips in FLIPS:
             for method in ("dpo", "ipo", "smoothed", "robust"):
                 epsilon = flips if method in ("smoothed", "robust") else 0.0
@@ -103,21 +100,21 @@ def noise() -> Iterator[Run]:
                     yield Run(f"{method} {flips:g}", seed, method, 0.1, epsilon, flips)
 
 
-def relatives() -> Iterator[Run]:
+def relatives(seeds: Sequence[int] = SEEDS) -> Iterator[Run]:
     """KTO and SimPO beside DPO."""
-    for seed in SEEDS:
+    for seed in seeds:
         yield Run("DPO", seed)
         yield Run("KTO", seed, "kto")
         yield Run("SimPO", seed, "simpo", 2.0)
 
 
-def against() -> Iterator[Run]:
+def against(seeds: Sequence[int] = SEEDS) -> Iterator[Run]:
     """DPO on the preferences that lab 12's reward model, and so its PPO, learned from."""
-    for seed in SEEDS:
+    for seed in seeds:
         yield Run("DPO", seed, pairs=PAIRS, proxy=True)
 
 
-STUDIES: dict[str, Callable[[], Iterator[Run]]] = {
+STUDIES: dict[str, Callable[[Sequence[int]], Iterator[Run]]] = {
     "rates": rates,
     "beta": beta,
     "noise": noise,
@@ -231,53 +228,23 @@ def settings_of(run: Run, sft: Carried) -> dict[str, Any]:
     return json.loads(json.dumps({**asdict(run), "judged_on": JUDGED, "sft": sft.record.get("command")}))
 
 
-def study(runs: Sequence[Run], sft: Carried, path: Path) -> list[dict[str, Any]]:
-    """The rows of all runs, those in the file taken from there; it is written anew after each run."""
-    made: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))["runs"] if path.exists() else []
-    rows: list[dict[str, Any]] = []
-    for number, run in enumerate(runs, 1):
-        settings = settings_of(run, sft)
-        row = next((row for row in made if {name: row.get(name) for name in settings} == settings), None)
-        if row is None:
-            row = {**settings, **perform(run, sft)}
-            made.append(row)
-            keep(path, made)
-            print(f"{number}/{len(runs)}  {run.label} seed {run.seed}: {said(row)}", flush=True)
-        rows.append(row)
-    return rows
-
-
 def said(row: Mapping[str, Any]) -> str:
     """A run in a few words."""
     after, held_out = row["after"], row["held_out"]
     return f"gold {after['gold'][0]:.3f}, KL {after['kl']:.1f}, held-out accuracy {held_out['accuracy']:.3f}"
 
 
-def keep(path: Path, rows: Sequence[dict[str, Any]]) -> None:
-    """The record of a study, dpo_STUDY.json."""
-    command = f"python -m lablib.alignment.dpo_study {path.stem.removeprefix('dpo_')} --folder data/experiments"
-    write(path.parent, path.stem, command, rows)
+def tuned() -> Carried:
+    """The carried tuned model, frozen: the reference, which nothing changes."""
+    sft = load("sft")
+    sft.model.requires_grad_(False)
+    return sft
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command; 0 when the records were written."""
-    parser = argparse.ArgumentParser(prog="python -m lablib.alignment.dpo_study", description="Studies of DPO.")
-    parser.add_argument("studies", nargs="+", choices=STUDIES, metavar="STUDY", help=", ".join(STUDIES))
-    parser.add_argument("--folder", type=Path, required=True, help="where the records go, dpo_STUDY.json each")
-    parser.add_argument("--only", help="runs whose label contains this")
-    given = parser.parse_args(arguments)
-    sft = load("sft")
-    sft.model.requires_grad_(False)  # the reference, which nothing changes
-    for name in given.studies:
-        runs = [run for run in STUDIES[name]() if given.only is None or given.only in run.label]
-        if not runs:
-            print(f"--only {given.only!r}: no run of {name} is left to make", file=sys.stderr)
-            return 2
-        path: Path = given.folder / f"dpo_{name}.json"
-        rows = study(runs, sft, path)
-        if given.only is None:  # else the file keeps the other runs, too
-            keep(path, rows)
-    return 0
+    """The command; see `study`."""
+    module = "lablib.alignment.dpo_study"
+    return study.main(Study("dpo", module, "Studies of DPO.", STUDIES, tuned, perform, settings_of, said), arguments)
 
 
 if __name__ == "__main__":

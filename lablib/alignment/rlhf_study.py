@@ -2,18 +2,15 @@
 
     python -m lablib.alignment.rlhf_study rates reward beta best mitigations grpo --folder data/experiments
 
-All begin with the carried tuned model; what a run is, and how it is judged, stands in `rlhf_runs`. A run that stands in the file already,
-with the same settings, is not made again, so a study can be broken off.
+All begin with the carried tuned model; what a run is, and how it is judged, stands in `rlhf_runs`.
 
 Left out: settings other than β (rates and epochs of PPO stay as they are).
 """
 
-import argparse
 import json
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import Any
 
 from lablib.alignment.grpo_training import GRPO
@@ -21,9 +18,9 @@ from lablib.alignment.ppo import PPO
 from lablib.alignment.ppo_step import Objective
 from lablib.alignment.rlhf_runs import JUDGED, PAIRS, REWARD, Choose, Improve, Learn, Run, perform
 from lablib.checkpoints import Carried, load
-from lablib.pretraining.experiments import write
+from lablib.pretraining import study
+from lablib.pretraining.study import SEEDS, Study
 
-SEEDS = (0, 1, 2)
 LOW = 0.02  # β at which the policy may go nearly where it wants
 PLAIN = PPO(steps=80, objective=Objective(beta=0.2))
 BETAS = (0.8, 0.4, 0.2, 0.1, 0.05, LOW)
@@ -34,56 +31,56 @@ def with_beta(beta: float, **changes: Any) -> PPO:
     return replace(PLAIN, objective=replace(PLAIN.objective, beta=beta, **changes))
 
 
-def rates() -> Iterator[Run]:
+def rates(seeds: Sequence[int] = SEEDS) -> Iterator[Run]:
     """Which recipe for the reward model? One seed."""
     for lr in (5e-4, 1.5e-3, 4e-3):
         for epochs in (1, 2, 4):
             recipe = replace(REWARD, lr=lr, steps=epochs * PAIRS // REWARD.batch)
-            yield Learn(f"lr={lr:g} epochs={epochs}", 0, recipe=recipe)
+            yield Learn(f"lr={lr:g} epochs={epochs}", seeds[0], recipe=recipe)
 
 
-def reward() -> Iterator[Run]:
+def reward(seeds: Sequence[int] = SEEDS) -> Iterator[Run]:
     """How many pairs does it take?"""
-    for seed in SEEDS:
+    for seed in seeds:
         for pairs in (500, 1500, PAIRS):
             recipe = replace(REWARD, steps=max(1, 2 * pairs // REWARD.batch))
             yield Learn(f"{pairs:,} pairs", seed, pairs, recipe)
 
 
-def beta() -> Iterator[Run]:
+def beta(seeds: Sequence[int] = SEEDS) -> Iterator[Run]:
     """What does β buy, and where does the learned reward stop being worth anything?"""
-    for seed in SEEDS:
+    for seed in seeds:
         for value in BETAS:
             yield Improve(f"beta={value:g}", seed, with_beta(value))
 
 
-def best() -> Iterator[Run]:
+def best(seeds: Sequence[int] = SEEDS) -> Iterator[Run]:
     """The baseline that learns nothing."""
-    for seed in SEEDS:
+    for seed in seeds:
         yield Choose("best of n", seed)
 
 
-def mitigations() -> Iterator[Run]:
+def mitigations(seeds: Sequence[int] = SEEDS) -> Iterator[Run]:
     """Three ways against over-optimisation, and what they are against."""
-    for seed in SEEDS:
+    for seed in seeds:
         yield Improve("nothing", seed, with_beta(LOW))
         yield Improve("a larger KL penalty", seed, with_beta(0.2))
         yield Improve("an ensemble", seed, with_beta(LOW), reward="ensemble")
         yield Improve("a length penalty", seed, with_beta(LOW, length=0.05, free=20))
 
 
-def grpo() -> Iterator[Run]:
+def grpo(seeds: Sequence[int] = SEEDS) -> Iterator[Run]:
     """GRPO beside PPO, as it was published and corrected, with a learned reward and with one that can be verified."""
     published = GRPO(steps=PLAIN.steps, per_prompt=8)
     corrected = replace(published, baseline="group", per="constant")
-    for seed in SEEDS:
+    for seed in seeds:
         for kind in ("learned", "verified"):
             yield Improve(f"PPO, {kind}", seed, PLAIN, kind)
             yield Improve(f"GRPO, {kind}", seed, published, kind, prompts=8)
             yield Improve(f"GRPO corrected, {kind}", seed, corrected, kind, prompts=8)
 
 
-STUDIES: dict[str, Callable[[], Iterator[Run]]] = {
+STUDIES: dict[str, Callable[[Sequence[int]], Iterator[Run]]] = {
     "rates": rates,
     "reward": reward,
     "beta": beta,
@@ -101,22 +98,6 @@ def settings_of(run: Run, sft: Carried) -> dict[str, Any]:
     return json.loads(json.dumps({**asdict(run), **about}))
 
 
-def study(runs: Sequence[Run], sft: Carried, path: Path) -> list[dict[str, Any]]:
-    """The rows of all runs, those in the file taken from there; it is written anew after each run."""
-    made: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))["runs"] if path.exists() else []
-    rows: list[dict[str, Any]] = []
-    for number, run in enumerate(runs, 1):
-        settings = settings_of(run, sft)
-        row = next((row for row in made if {name: row.get(name) for name in settings} == settings), None)
-        if row is None:
-            row = {**settings, **perform(run, sft)}
-            made.append(row)
-            keep(path, made)
-            print(f"{number}/{len(runs)}  {run.label} seed {run.seed}: {said(row)}", flush=True)
-        rows.append(row)
-    return rows
-
-
 def said(row: Mapping[str, Any]) -> str:
     """A run in a few words."""
     if "accuracy" in row:
@@ -127,31 +108,17 @@ def said(row: Mapping[str, Any]) -> str:
     return f"proxy {after['proxy']:.2f}, gold {before['gold'][0]:.3f} -> {after['gold'][0]:.3f}, KL {after['kl']:.1f}"
 
 
-def keep(path: Path, rows: Sequence[dict[str, Any]]) -> None:
-    """The record of a study, rlhf_STUDY.json."""
-    command = f"python -m lablib.alignment.rlhf_study {path.stem.removeprefix('rlhf_')} --folder data/experiments"
-    write(path.parent, path.stem, command, rows)
+def tuned() -> Carried:
+    """The carried tuned model, frozen: the reference, which nothing changes."""
+    sft = load("sft")
+    sft.model.requires_grad_(False)
+    return sft
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command; 0 when the records were written."""
-    parser = argparse.ArgumentParser(prog="python -m lablib.alignment.rlhf_study", description="Studies of RLHF.")
-    parser.add_argument("studies", nargs="+", choices=STUDIES, metavar="STUDY", help=", ".join(STUDIES))
-    parser.add_argument("--folder", type=Path, required=True, help="where the records go, rlhf_STUDY.json each")
-    parser.add_argument("--only", help="runs whose label contains this")
-    given = parser.parse_args(arguments)
-    sft = load("sft")
-    sft.model.requires_grad_(False)  # the reference, which nothing changes
-    for name in given.studies:
-        runs = [run for run in STUDIES[name]() if given.only is None or given.only in run.label]
-        if not runs:
-            print(f"--only {given.only!r}: no run of {name} is left to make", file=sys.stderr)
-            return 2
-        path: Path = given.folder / f"rlhf_{name}.json"
-        rows = study(runs, sft, path)
-        if given.only is None:  # else the file keeps the other runs, too
-            keep(path, rows)
-    return 0
+    """The command; see `study`."""
+    module = "lablib.alignment.rlhf_study"
+    return study.main(Study("rlhf", module, "Studies of RLHF.", STUDIES, tuned, perform, settings_of, said), arguments)
 
 
 if __name__ == "__main__":

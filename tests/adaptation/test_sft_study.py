@@ -12,6 +12,7 @@ from lablib.adaptation.sft_data import NOISY, SINGLE
 from lablib.architecture.decoder import Decoder, DecoderConfig
 from lablib.corpus.world.requests import kind_of, types
 from lablib.pretraining import base as base_command
+from lablib.pretraining.study import SEEDS
 from lablib.tokens import course_tokenizer
 
 TOKENIZER = course_tokenizer.load()
@@ -29,7 +30,7 @@ def little(monkeypatch, tmp_path):
     short = replace(studies.LIKE_SFT, steps=2, batch=4, dtype="float32")
     for name, make in list(studies.STUDIES.items()):
         few = [replace(run, size=min(run.size, 40), recipe=short) for run in list(make())[:3]]
-        monkeypatch.setitem(studies.STUDIES, name, lambda few=few: iter(few))
+        monkeypatch.setitem(studies.STUDIES, name, lambda seeds=(), few=few: iter(few))
 
 
 def test_the_runs_of_a_study_differ_in_what_their_labels_say():
@@ -42,10 +43,10 @@ def test_the_runs_of_a_study_differ_in_what_their_labels_say():
     assert set(differs) == set(studies.STUDIES)
     for name, make in studies.STUDIES.items():
         runs = list(make())
-        assert {run.seed for run in runs} == set(studies.SEEDS)
+        assert {run.seed for run in runs} == set(SEEDS)
         assert len({(run.label, run.seed) for run in runs}) == len(runs)
         first = [run for run in runs if run.seed == 0]
-        assert len(first) * len(studies.SEEDS) == len(runs)
+        assert len(first) * len(SEEDS) == len(runs)
         varied = {
             field.name for field in fields(studies.Run) if len({repr(getattr(run, field.name)) for run in first}) > 1
         }
@@ -117,7 +118,7 @@ def test_a_run_that_another_study_made_is_taken_from_there(little, tmp_path, mon
     monkeypatch.setattr(studies, "perform", lambda run, base: made.append(run.label) or real(run, base))
     runs = list(studies.STUDIES["quality"]())
     monkeypatch.setitem(
-        studies.STUDIES, "quantity", lambda: iter([*runs[:1], replace(runs[0], label="other", size=10)])
+        studies.STUDIES, "quantity", lambda seeds: iter([*runs[:1], replace(runs[0], label="other", size=10)])
     )
     assert studies.main(["quality", "--folder", str(tmp_path)]) == 0
     assert studies.main(["quantity", "--folder", str(tmp_path)]) == 0

@@ -14,6 +14,7 @@ from lablib.architecture.decoder import Decoder, DecoderConfig
 from lablib.checkpoints import Carried
 from lablib.corpus.sources.conversations import Turn
 from lablib.corpus.world.judge import Judgement
+from lablib.pretraining.study import SEEDS
 from lablib.tokens import course_tokenizer
 
 TOKENIZER = course_tokenizer.load()
@@ -40,7 +41,7 @@ def test_the_runs_of_a_study_differ_in_what_their_labels_say():
     for name, make in studies.STUDIES.items():
         runs = list(make())
         assert len({(run.label, run.seed) for run in runs}) == len(runs)
-        assert {run.seed for run in runs} == ({0} if name == "rates" else set(studies.SEEDS))
+        assert {run.seed for run in runs} == ({0} if name == "rates" else set(SEEDS))
         first = [run for run in runs if run.seed == 0]
         varied = {
             field.name for field in fields(studies.Run) if len({repr(getattr(run, field.name)) for run in first}) > 1
@@ -107,16 +108,15 @@ def test_a_row_has_what_the_lab_draws(little, method):
     json.dumps(row)
 
 
-def test_a_study_that_was_broken_off_goes_on(little, tmp_path, monkeypatch):
+def test_the_command_makes_each_run_once(little, tmp_path, monkeypatch):
     runs = [studies.Run("a", 0, recipe=SHORT), studies.Run("b", 0, strength=0.5, flips=0.1, recipe=SHORT)]
-    path = tmp_path / "dpo_beta.json"
-    first = studies.study(runs[:1], little, path)
-    made = []
-    real = studies.perform
+    made, real = [], studies.perform
+    monkeypatch.setattr(studies, "tuned", lambda: little)
     monkeypatch.setattr(studies, "perform", lambda run, sft: made.append(run.label) or real(run, sft))
-    rows = studies.study(runs, little, path)
-    assert made == ["b"]
-    assert rows[0] == first[0]
-    record = json.loads(path.read_text(encoding="utf-8"))
-    assert record["runs"] == json.loads(json.dumps(rows))
+    monkeypatch.setitem(studies.STUDIES, "beta", lambda seeds: iter(runs))
+    assert studies.main(["beta", "--folder", str(tmp_path), "--only", "a"]) == 0
+    assert studies.main(["beta", "--folder", str(tmp_path)]) == 0
+    assert made == ["a", "b"]
+    record = json.loads((tmp_path / "dpo_beta.json").read_text(encoding="utf-8"))
+    assert [row["label"] for row in record["runs"]] == ["a", "b"]
     assert record["command"] == "python -m lablib.alignment.dpo_study beta --folder data/experiments"
