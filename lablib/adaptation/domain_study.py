@@ -1,11 +1,11 @@
 """The runs behind lab 10's table: one domain, many ways to learn it, and what each costs and forgets.
 
-    python -m lablib.adaptation.domain_study rates methods --folder data/experiments
+    python -m lablib.adaptation.domain_study rates methods seconds --folder data/experiments
 
 Every run reads the same 2,000 documents of the ship's log for the same number of steps, 32 of them a step, and is judged on fresh ones:
 the loss beside its floor, the facts it knows in sentences that it has read and in others, and the loss on the world's documents, which
-tells what it forgot. Studies: `rates` (which learning rate suits each method; judged on documents that no other study uses), and
-`methods`.
+tells what it forgot. Studies: `rates` (which learning rate suits each method; judged on documents that no other study uses),
+`methods`, and `seconds` (what a step of each takes; for a machine that has nothing else to do).
 
 Left out: runs with other batches or lengths; the lab itself, which draws the records (domain_STUDY.json).
 """
@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
 from random import Random
+from statistics import median
 from typing import Any
 
 import torch
@@ -43,6 +44,7 @@ from lablib.tokens.tokenizer import Tokenizer
 SIZE = 2000  # documents of the domain that a run reads again and again
 JUDGED = 400  # documents that it is judged on, of the domain and of the world
 POINTS = 40  # of a run's curve
+WARM, TIMED = 3, 10  # steps of a run that is timed: the first ones do not count
 # methods whose rate is looked for; the others take that of the one they resemble
 RATED = (
     "from scratch",
@@ -69,7 +71,7 @@ class Run:
         label: what sets it apart from the others. method: a name in `METHODS`, or "base": not trained at all.
         seed: of the documents, their order, and first weights. documents: how many it reads.
         lr, steps: of the optimiser, updates of the weights; None: the method's own.
-        judged: a name for the documents that it is judged on.
+        judged: a name for the documents that it is judged on; "": its steps are timed, and nothing is judged.
     """
 
     label: str
@@ -113,7 +115,18 @@ def methods(seeds: Sequence[int] = SEEDS) -> Iterator[Run]:
             yield Run(method, method, seed)
 
 
-STUDIES: dict[str, Callable[[Sequence[int]], Iterator[Run]]] = {"rates": rates, "methods": methods}
+def seconds(seeds: Sequence[int] = SEEDS) -> Iterator[Run]:
+    """What does a step take? All methods in turn, so that a slow minute of the machine does not fall on one of them alone."""
+    for seed in seeds:
+        for method in METHODS:
+            yield Run(method, method, seed, judged="", steps=WARM + TIMED)
+
+
+STUDIES: dict[str, Callable[[Sequence[int]], Iterator[Run]]] = {
+    "rates": rates,
+    "methods": methods,
+    "seconds": seconds,
+}
 
 # ---------------------------------------------------------------- how a run is made
 
@@ -155,9 +168,11 @@ def step_bytes(model: CausalModel, batch: Batch, recipe: Recipe) -> int:
 
 def perform(run: Run, base: Carried) -> dict[str, Any]:
     """Train and judge: what a run adds to its settings. A run that diverges is judged with its last weights that had a finite loss."""
+    if not run.judged:
+        return step_seconds(run, base)
     tokenizer, curve, recent = base.tokenizer, [], []
     model: CausalModel = base.model
-    seconds, diverged, row = 0.0, "", {}
+    diverged, row = "", {}
     if run.method != "base":
         own, recipe = METHODS[run.method], recipe_of(run.method, run.seed, run.lr, run.steps)
         batches = rows_of(tokenizer, recipe, run.documents, own.replay, run.seed)
@@ -173,15 +188,23 @@ def perform(run: Run, base: Carried) -> dict[str, Any]:
         try:
             for step in train(model, batches, recipe, loss=quick_token_nats):
                 recent.append(step.loss)
-                seconds += step.seconds
                 if step.step * POINTS // recipe.steps != (step.step - 1) * POINTS // recipe.steps:
                     curve.append([step.step, round(sum(recent) / len(recent), 4)])
                     recent.clear()
             row["tokens"] = step.tokens
         except Diverged as error:
             diverged = str(error).split(";")[0]
-    row |= {"seconds": round(seconds, 2), "diverged": diverged, **judge(model.eval(), tokenizer, run.judged)}
+    row |= {"diverged": diverged, **judge(model.eval(), tokenizer, run.judged)}
     return {**row, "curve": curve}
+
+
+def step_seconds(run: Run, base: Carried) -> dict[str, Any]:
+    """The median seconds of a step, and what they are the median of."""
+    recipe = recipe_of(run.method, run.seed, run.lr, run.steps)
+    batches = rows_of(base.tokenizer, recipe, run.documents, METHODS[run.method].replay, run.seed)
+    model = prepared(base.model, base.tokenizer, run.method, run.seed)
+    took = [step.seconds for step in train(model, batches, recipe, loss=quick_token_nats)][WARM:]
+    return {"step_seconds": round(median(took), 5), "took": [round(one, 5) for one in took]}
 
 
 def judge(model: CausalModel, tokenizer: Tokenizer, name: str) -> dict[str, Any]:
@@ -234,6 +257,8 @@ def settings_of(run: Run, base: Carried) -> dict[str, Any]:
 
 def said(row: Mapping[str, Any]) -> str:
     """A run in a few words."""
+    if "step_seconds" in row:
+        return f"{1e3 * row['step_seconds']:.0f} ms a step"
     above, facts = row["domain_loss"] - row["domain_floor"], row["facts_held_out"]
     share = facts["picked"] / facts["questions"]
     return f"{above:.3f} above the floor, facts {share:.2f}, world {row['world_loss']:.3f}"

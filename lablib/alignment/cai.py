@@ -1,13 +1,15 @@
 """Constitutional AI, the two stages put together; how a model is trained comes in as a function, so both stay short enough to read.
 
 Stage 1, supervised: the model's own answers to red-team prompts, criticised and revised by itself, and what it says to harmless prompts
-anyway; a copy is fine-tuned on both. Without the second half it would learn to refuse everything.
+anyway; a copy is fine-tuned on both. Without the second half it would learn to refuse everything. What it says to harmless prompts can be
+criticised and revised, too: some principles are about helping and about truth.
 
 Stage 2, from AI feedback: pairs of answers of the stage-1 model, labelled by a model that reads the constitution; a reward model and RL, or
 DPO, learn from these labels as they would from people's (RLAIF).
 
 Paper: Bai et al. 2022, "Constitutional AI: Harmlessness from AI Feedback" (figure 1; §3 and §4). There people still label helpfulness
-and only harmlessness is left to the model; here the constitution speaks of both.
+and only harmlessness is left to the model; here the constitution speaks of both. There answers to harmless prompts are drawn from a model
+that was trained to be helpful, and are learned as they are (§3.2).
 
 Left out: mixing in human labels (hand `train` a larger set for that).
 """
@@ -23,7 +25,6 @@ from lablib.adaptation.chat import Conversation
 from lablib.alignment.ai_labels import AILabel, Judge, label
 from lablib.alignment.constitution import Constitution
 from lablib.alignment.self_critique import Transcript, Writer, conversation, critique_and_revise, filtered
-from lablib.corpus.sources.conversations import Turn
 from lablib.corpus.world.instructions import Instruction
 
 M = TypeVar("M")
@@ -54,13 +55,14 @@ def supervised_stage(
     generator: Random,
     rounds: int = 2,
     always: bool = False,
+    harmless_rounds: int = 0,
 ) -> Supervised[M]:
     """Stage 1: answer, criticise, revise, filter, fine-tune.
 
     Args:
         write: the model that answers and criticises. tune: examples -> a tuned copy of it.
-        red_team: prompts that tempt it to do wrong. harmless: prompts whose first answers are learned as they are.
-        rounds, always: see `critique_and_revise`.
+        red_team: prompts that tempt it to do wrong. harmless: prompts that do not; their answers are learned, too.
+        rounds, always: see `critique_and_revise`. harmless_rounds: of answers to harmless prompts; 0 leaves these as they are.
 
     Raises:
         ValueError: nothing was kept.
@@ -71,7 +73,7 @@ def supervised_stage(
         raise ValueError(
             f"none of {len(transcripts)} transcripts was kept, dropped: {dict(dropped)}: can this model criticise?"
         )
-    own = [Transcript(prompt, text, ()) for prompt, text in zip(harmless, answers_to(write, harmless), strict=True)]
+    own = critique_and_revise(write, harmless, constitution, harmless_rounds, generator, always=always)
     examples = [conversation(one) for one in kept]
     examples += [conversation(one, "harmless") for one in filtered(own)[0]]
     return Supervised(transcripts, kept, dropped, examples, tune(examples))
@@ -128,11 +130,6 @@ def feedback_stage(
     if not found:
         raise ValueError(f"surer_than = {surer_than}: none of {len(labels)} labels is; expected some: take a lower one")
     return FromFeedback(labels, found, train(found))
-
-
-def answers_to(write: Writer, prompts: Sequence[str]) -> list[str]:
-    """The model's answers to single prompts."""
-    return write([(Turn("user", prompt),) for prompt in prompts])
 
 
 def by_round(instructions: Sequence[Instruction], transcripts: Sequence[Transcript]) -> list[Adherence]:

@@ -1,38 +1,31 @@
-"""One run of lab 14's studies, stage 2: labels by a judge, a policy that learns from labels, two principles that conflict.
+"""One run of lab 14's studies, stage 2: labels by a judge, and a policy that learns from labels.
 
 The same pairs of answers are labelled twice, by the model that reads the constitution (RLAIF) and by lab 12's simulated annotators
 (RLHF), so that two policies differ in nothing but who gave the labels. Half of the pairs are answers to red-team prompts: a pair of
 harmless answers says nothing about harm.
-
-Who wins where two principles conflict is asked in two ways: of answers that are revised by one of them, by the other, or by both in turn;
-and of labels, where the judge's two probabilities can be *weighed*. There one answer helps and the other declines.
 
 What is measured stands in `cai_runs`. Left out: mixing the labels of people and model.
 """
 
 import copy
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from random import Random
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from lablib.adaptation.chat import PAD
-from lablib.adaptation.critique import draft
 from lablib.alignment import dpo
-from lablib.alignment.ai_labels import AILabel, Judge, Question, choice_judge, in_both_orders, label, verdict_judge
+from lablib.alignment.ai_labels import AILabel, Judge, Question, choice_judge, label, verdict_judge
 from lablib.alignment.cai_runs import (
-    JUDGED,
     RED,
-    Rounds,
     Tune,
-    asked,
     judged_before,
     judged_policy,
-    revise,
     stage_one,
     types_of,
 )
@@ -58,7 +51,6 @@ FINE = tuple(kind for kind in KINDS if kind not in RED)
 REWARD = replace(RECIPE, lr=1.5e-3)
 DPO = replace(dpo.RECIPE, lr=3e-4)
 RL = GRPO(steps=40, per_prompt=8, beta=0.1)
-WEIGHTS = (0.0, 0.25, 0.5, 0.75, 1.0)  # of the first of two principles
 
 
 @dataclass(frozen=True)
@@ -73,7 +65,7 @@ class Label:
     seed: int
     judge: str = "choice"
     principles: int = 1
-    n: int = 600
+    n: int = 500
 
 
 @cache
@@ -84,7 +76,32 @@ def pairs_of(seed: int, n: int, model: CausalModel, tokenizer: Tokenizer) -> lis
     return red.pairs + collect(model, tokenizer, n - half, Random(f"fine pairs {seed}"), only=types_of(FINE)).pairs
 
 
-JUDGES = {"choice": choice_judge, "verdict": verdict_judge}
+def asked_once(judge: Judge) -> Judge:
+    """The same judge, asked once of each pair of answers and rule, whichever stands first: for one whose log-odds only change their sign
+    when the answers change places, as a verdict's do. A label in both orders then costs one reading."""
+    known: dict[tuple[str, ...], float] = {}  # of the answer that comes first by the alphabet
+
+    def key(one: Question) -> tuple[str, ...]:
+        return (one.prompt, one.principle.asks(), *sorted((one.first, one.second)))
+
+    def sign(one: Question) -> int:
+        return 1 if one.first <= one.second else -1
+
+    def ask(questions: Sequence[Question]) -> Tensor:
+        new = {key(one): one for one in questions if key(one) not in known}
+        found = judge(list(new.values())).tolist() if new else []
+        known.update((key(one), sign(one) * odds) for one, odds in zip(new.values(), found, strict=True))
+        return torch.tensor([sign(one) * known[key(one)] for one in questions])
+
+    return ask
+
+
+def verdicts(model: CausalModel, tokenizer: Tokenizer) -> Judge:
+    """`verdict_judge`, asked once."""
+    return asked_once(verdict_judge(model, tokenizer))
+
+
+JUDGES = {"choice": choice_judge, "verdict": verdicts}
 
 
 def labels_of(judge: Judge, pairs: Sequence[Preference], principles: int, generator: Random) -> list[AILabel]:
@@ -138,26 +155,41 @@ class Learn:
     start: str = "sft"
     judge: str = "verdict"
     principles: int = 2
-    pairs: int = 2000
+    pairs: int = 1500
     reward: Recipe = REWARD
     dpo: Recipe = DPO
     beta: float = 0.1
     grpo: GRPO = RL
 
+    def __post_init__(self) -> None:
+        for name, words in (("labels", ("AI", "people")), ("method", ("dpo", "grpo")), ("start", ("sft", "stage 1"))):
+            if getattr(self, name) not in words:
+                raise ValueError(f"{name} = {getattr(self, name)!r}: expected {' or '.join(map(repr, words))}")
+        if self.judge not in JUDGES:
+            raise ValueError(f"judge = {self.judge!r}: expected one of {', '.join(JUDGES)}")
+
+
+def labelled_by_model(
+    pairs: Sequence[Preference], tuned: Carried, seed: int, principles: int, judge: str = "verdict"
+) -> list[Preference]:
+    """Pairs as a model labels them; a pair of which it says exactly 1/2 is left out."""
+    given = labels_of(JUDGES[judge](tuned.model, tuned.tokenizer), pairs, principles, Random(seed))
+    return [relabelled(pair, one) for pair, one in zip(pairs, given, strict=True) if one.p != 0.5]
+
 
 @cache
-def labelled(
-    labels: str, start: str, seed: int, n: int, principles: int, judge: str = "verdict"
-) -> tuple[list[Preference], float]:
-    """A seed's pairs, chosen and rejected as one sort of labels says, and the share of these labels that is right by gold."""
+def labelled(labels: str, start: str, seed: int, n: int, principles: int, judge: str = "verdict") -> list[Preference]:
+    """A seed's pairs, chosen and rejected as one sort of labels says."""
     tuned = carried("sft")
     model = tuned.model if start == "sft" else stage_one(Tune("", seed))[0]
     pairs = pairs_of(seed, n, model, tuned.tokenizer)
-    if labels == "AI":
-        given = labels_of(JUDGES[judge](tuned.model, tuned.tokenizer), pairs, principles, Random(seed))
-        pairs = [relabelled(pair, one) for pair, one in zip(pairs, given, strict=True) if one.p != 0.5]
+    return labelled_by_model(pairs, tuned, seed, principles, judge) if labels == "AI" else pairs
+
+
+def right_share(pairs: Sequence[Preference]) -> float:
+    """The share of labels that is right by gold, of those pairs whose gold scores differ; 0 where none do."""
     told = [pair.gold_difference() > 0 for pair in pairs if pair.gold_difference()]
-    return pairs, sum(told) / max(1, len(told))
+    return round(sum(told) / max(1, len(told)), 5)
 
 
 def relabelled(pair: Preference, given: AILabel) -> Preference:
@@ -172,19 +204,28 @@ def red_and_fine(step: int, n: int, seed: int) -> list[Instruction]:
     return [*Prompts(n, seed, only=types_of(RED))(step), *Prompts(n, seed, only=types_of(FINE))(step)]
 
 
-def learn(run: Learn, tuned: Carried) -> dict[str, Any]:
-    """Learn from labels, and be judged."""
-    pairs, right = labelled(run.labels, run.start, run.seed, run.pairs, run.principles, run.judge)
+def taught(
+    run: Learn,
+    tuned: Carried,
+    start: CausalModel,
+    pairs: Sequence[Preference],
+    watch: Callable[[Any], object] = lambda step: None,
+) -> tuple[CausalModel, dict[str, Any]]:
+    """A copy of a model that has learned from labelled pairs by the method of a run, and how that went.
+
+    Args: watch: is told of each step of RL or DPO.
+    """
     train, test = held_out_by_prompt(pairs)
-    start = tuned.model if run.start == "sft" else stage_one(Tune("", run.seed))[0]
     start.requires_grad_(False)
     policy = copy.deepcopy(start).requires_grad_(True)
     pad, begin = tuned.tokenizer.special[PAD], time.perf_counter()
-    found: dict[str, Any] = {"labels_right": round(right, 5), "learned_from": len(train)}
+    found: dict[str, Any] = {"labels_right": right_share(pairs), "learned_from": len(train)}
     if run.method == "dpo":
         table = preference_table(start, *parts(train), pad, dtype=run.dpo.dtype)
         recipe = replace(run.dpo, seed=run.seed, steps=max(1, len(table) // run.dpo.batch))
-        found["steps"] = len(list(dpo.train(policy, table, recipe, dpo.dpo(run.beta))))
+        found["steps"] = recipe.steps
+        for step in dpo.train(policy, table, recipe, dpo.dpo(run.beta)):
+            watch(step)
     else:
         recipe = replace(run.reward, seed=run.seed, steps=max(1, 2 * len(train) // run.reward.batch))
         chance = torch.Generator().manual_seed(run.seed)
@@ -193,59 +234,20 @@ def learn(run: Learn, tuned: Carried) -> dict[str, Any]:
         found["reward_accuracy"] = [round(x, 5) for x in held_out.accuracy]
         score = partial(learned, models=[model])
         step_prompts = partial(red_and_fine, n=4, seed=run.seed)
-        steps = train_grpo(policy, start, tuned.tokenizer, step_prompts, score, run.grpo, chance)
-        found["kl"] = round(list(steps)[-1].kl, 4)
+        for move in train_grpo(policy, start, tuned.tokenizer, step_prompts, score, run.grpo, chance):
+            watch(move)
+            found["kl"] = round(move.kl, 4)  # of the last
     found["seconds"] = round(time.perf_counter() - begin, 1)
+    return policy.eval(), found
+
+
+def learn(run: Learn, tuned: Carried) -> dict[str, Any]:
+    """Learn from labels, and be judged."""
+    pairs = labelled(run.labels, run.start, run.seed, run.pairs, run.principles, run.judge)
+    start = tuned.model if run.start == "sft" else stage_one(Tune("", run.seed))[0]
+    policy, found = taught(run, tuned, start, pairs)
     return {
         **found,
         "before": judged_before(run.seed),
-        "after": judged_policy(policy.eval(), tuned, run.seed),
-    }
-
-
-@dataclass(frozen=True)
-class Conflict:
-    """Two principles, by id, that can ask for opposite things. scale: a scale-th of the prompts in `JUDGED`."""
-
-    label: str
-    seed: int
-    one: str
-    other: str
-    scale: int = 4
-
-
-def helps_and_declines(some: Sequence[Instruction], generator: Random) -> list[tuple[Instruction, str, str]]:
-    """For each instruction where that can be told: an answer that does what is asked, and one that declines."""
-    found = []
-    for one in some:
-        along, refusal = draft(one, "along", generator), draft(one, "refusal", generator)
-        if one.kind_of in RED and along is not None:
-            found.append((one, along.text, one.response))
-        elif one.kind_of in ("helpful", "look-alike") and refusal is not None:
-            found.append((one, one.response, refusal.text))
-    return found
-
-
-def compete(run: Conflict, tuned: Carried) -> dict[str, Any]:
-    """Gold scores of answers revised by one, by the other, and by both; and which answer the judge chooses at which weight."""
-    settings = {"one": (run.one,), "other": (run.other,), "both": (run.one, run.other)}
-    rows = {
-        name: revise(Rounds(name, run.seed, ids, rounds=2, scale=run.scale), tuned) for name, ids in settings.items()
-    }
-    judge, ours = verdict_judge(tuned.model, tuned.tokenizer), load()
-    pairs = helps_and_declines(asked({kind: n // run.scale for kind, n in JUDGED.items()}, run.seed), Random(run.seed))
-    p = []
-    for id in (run.one, run.other):
-        questions = [Question(one.prompt, helps, declines, ours[id]) for one, helps, declines in pairs]
-        there, back = in_both_orders(judge, questions)
-        p.append((there + back) / 2)  # (N,): the probability that the answer that helps is better
-    shares: dict[str, Any] = {}
-    for kind in dict.fromkeys(one.kind_of for one, _, _ in pairs):
-        of_it = torch.tensor([one.kind_of == kind for one, _, _ in pairs])
-        chosen = [(w * p[0] + (1 - w) * p[1])[of_it] > 0.5 for w in WEIGHTS]
-        shares[kind] = {"n": int(of_it.sum()), "helps": [round(one.double().mean().item(), 5) for one in chosen]}
-    return {
-        "by_round": {name: row["by_round"] for name, row in rows.items()},
-        "weights": list(WEIGHTS),
-        "chosen": shares,
+        "after": judged_policy(policy, tuned, run.seed),
     }

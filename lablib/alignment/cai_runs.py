@@ -1,6 +1,6 @@
 """One run of lab 14's studies, stage 1: answers that the model criticises and revises, and a copy that is tuned on them.
 
-    row = revise(Rounds("as the critique says", seed=0), load("sft"))
+    row = revise(Rounds("as the critique says", seed=0))
 
 The tuned model goes along with a harmful request in few of its *likeliest* answers; drawn at temperature 1 they are more, and by
 such answers it is measured throughout: to red-team prompts (all eight kinds of harm, and private details) of held-out combinations,
@@ -12,7 +12,7 @@ First answers are drawn, critiques and revisions are the likeliest ones (`own_wr
 Left out: several temperatures, conversations of several turns.
 """
 
-import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -24,6 +24,7 @@ import torch
 from lablib.adaptation import sft
 from lablib.adaptation.adherence import judged, prompts
 from lablib.adaptation.chat import PAD
+from lablib.adaptation.replay import Replayed
 from lablib.alignment.cai import supervised_stage
 from lablib.alignment.constitution import Constitution, load
 from lablib.alignment.misalignment import KINDS, from_answers, of_kind
@@ -38,10 +39,10 @@ from lablib.pretraining.recipe import Recipe
 from lablib.pretraining.sampling import Sampling
 from lablib.tokens.tokenizer import Tokenizer
 
+DRAWN = Sampling()  # at temperature 1
 RED = ("harmful", "private")  # kinds of request by which a model is tempted
 JUDGED = {"harmful": 480, "private": 120, "helpful": 240, "look-alike": 160, "unknowable": 80}  # prompts of each kind
-TUNE = replace(sft.RECIPE, lr=1e-3, steps=1)  # its number of steps is replaced by that of EPOCHS passes over the set
-EPOCHS = 2
+TUNE = replace(sft.RECIPE, lr=1e-3, steps=1)  # its number of steps is replaced by that of `Tune.epochs`
 
 
 def ablations(constitution: Constitution) -> dict[str, Constitution]:
@@ -73,9 +74,14 @@ def types_of(kinds: Sequence[str]) -> tuple[str, ...]:
     return tuple(type_ for kind in kinds for type_ in of_kind(kind))
 
 
-def own_writer(model: CausalModel, tokenizer: Tokenizer, generator: torch.Generator) -> Writer:
-    """A model as a writer: answers to a single prompt are drawn at temperature 1, all later turns are the likeliest."""
-    answer, speak = writer(model, tokenizer, Sampling(), generator), writer(model, tokenizer)
+def own_writer(
+    model: CausalModel, tokenizer: Tokenizer, generator: torch.Generator, sampling: Sampling | None = DRAWN
+) -> Writer:
+    """A model as a writer: answers to a single prompt are drawn, by default at temperature 1; all later turns are the likeliest.
+
+    Args: sampling: of first answers; None: the likeliest ones, too.
+    """
+    answer, speak = writer(model, tokenizer, sampling, generator), writer(model, tokenizer)
 
     def write(talks: Sequence[Talk]) -> list[str]:
         texts = [""] * len(talks)
@@ -88,6 +94,34 @@ def own_writer(model: CausalModel, tokenizer: Tokenizer, generator: torch.Genera
     return write
 
 
+def remembered(write: Writer) -> Writer:
+    """The same writer, which says again what it once said in the same talk: runs that share talks share their time, too.
+
+    A talk that occurs twice in one call is answered twice, as the writer does.
+    """
+    said: dict[tuple[Talk, int], str] = {}
+
+    def again(talks: Sequence[Talk]) -> list[str]:
+        times: Counter[Talk] = Counter()
+        keys = []
+        for talk in talks:
+            keys.append((talk, times[talk]))
+            times[talk] += 1
+        new = [key for key in keys if key not in said]
+        said.update(zip(new, write([talk for talk, _ in new]), strict=True))
+        return [said[key] for key in keys]
+
+    return again
+
+
+@cache
+def shared_writer(seed: int, likeliest: bool = False) -> Writer:
+    """The carried tuned model as the writer of all of a seed's runs, so that they differ in nothing but what they are to compare."""
+    tuned = carried("sft")
+    chance = torch.Generator().manual_seed(seed)
+    return remembered(own_writer(tuned.model, tuned.tokenizer, chance, None if likeliest else DRAWN))
+
+
 def measured(instructions: Sequence[Instruction], texts: Sequence[str]) -> dict[str, list[float]]:
     """Gold scores of answers: name -> mean, ends of its 95 % interval, number of answers. See `misalignment.from_answers`."""
     found = from_answers(judged(instructions, texts))
@@ -96,7 +130,7 @@ def measured(instructions: Sequence[Instruction], texts: Sequence[str]) -> dict[
 
 def drawn_answers(model: CausalModel, tokenizer: Tokenizer, some: Sequence[Instruction], seed: int) -> list[str]:
     """One answer to each, at temperature 1."""
-    write = writer(model, tokenizer, Sampling(), torch.Generator().manual_seed(seed))
+    write = writer(model, tokenizer, DRAWN, torch.Generator().manual_seed(seed))
     return write([(Turn("user", one.prompt),) for one in some])
 
 
@@ -128,12 +162,11 @@ class Rounds:
     scale: int = 2
 
 
-def revise(run: Rounds, tuned: Carried) -> dict[str, Any]:
+def revise(run: Rounds) -> dict[str, Any]:
     """Gold scores at each round; how often the critiques were right; what the filter made of it."""
     some, first = first_answers(run.seed, run.scale)
-    begin = time.perf_counter()
     talks = critique_and_revise(
-        own_writer(tuned.model, tuned.tokenizer, torch.Generator().manual_seed(run.seed)),
+        shared_writer(run.seed),
         [one.prompt for one in some],
         load().only(*run.principles),
         run.rounds,
@@ -145,7 +178,6 @@ def revise(run: Rounds, tuned: Carried) -> dict[str, Any]:
     left = {id(one) for one in kept}
     pairs = [(one, talk) for one, talk in zip(some, talks, strict=True) if id(talk) in left]
     return {
-        "seconds": round(time.perf_counter() - begin, 1),
         "by_round": [measured(some, [talk.answers[at] for talk in talks]) for at in range(run.rounds + 1)],
         "critiques": critiques_right(some, talks),
         "dropped": dict(dropped),
@@ -175,34 +207,38 @@ class Tune:
 
     Attributes:
         red, harmless: prompts of each sort. rounds, principles: as in `Rounds`; 0 rounds: its first answers as they are.
-        recipe: `batch` counts conversations; the steps are those of `EPOCHS` passes.
+        harmless_rounds: of answers to harmless prompts; 0: as they are, which is the paper's way.
+        likeliest: first answers are the likeliest ones, not drawn. replay: rows of the world's documents that a step reads besides,
+            against forgetting (`replay`). epochs: passes over the set, which say how many steps there are.
+        recipe: `batch` counts conversations.
     """
 
     label: str
     seed: int
-    red: int = 1000
-    harmless: int = 1000
-    rounds: int = 2
+    red: int = 700
+    harmless: int = 700
+    rounds: int = 3
+    harmless_rounds: int = 3
+    likeliest: bool = False
     principles: tuple[str, ...] = field(default_factory=lambda: tuple(one.id for one in load().on))
+    replay: int = sft.REPLAY
+    epochs: float = 2
     recipe: Recipe = TUNE
 
 
-@cache
-def stage_one(run: Tune) -> tuple[CausalModel, dict[str, Any]]:
-    """The tuned copy, and what it learned from."""
-    tuned = carried("sft")
+def self_taught(run: Tune, tuned: Carried, write: Writer) -> tuple[CausalModel, dict[str, Any]]:
+    """A copy of a tuned model after stage 1, and what it learned from. write: that model, see `own_writer`."""
     fine = [kind for kind in KINDS if kind not in RED]
     red = prompts(run.red, f"stage 1 {run.seed}", "train", types_of(RED))
     harmless = prompts(run.harmless, f"stage 1 {run.seed}", "train", types_of(fine)) if run.harmless else []
-    begin = time.perf_counter()
 
     def tune(examples: list[Any]) -> CausalModel:
         encoded = sft.prepared(examples, tuned.tokenizer, run.recipe.context)
         batches = sft.FromSet(encoded, run.recipe.batch, run.recipe.context, tuned.tokenizer.special[PAD], run.seed)
-        recipe = replace(run.recipe, steps=batches.steps(EPOCHS), seed=run.seed)
-        return sft.tuned(copied(tuned.model), batches, recipe, tuned.tokenizer)
+        recipe = replace(run.recipe, steps=batches.steps(run.epochs), seed=run.seed)
+        rows = Replayed(batches, run.replay, tuned.tokenizer, recipe.context, run.seed)
+        return sft.tuned(copied(tuned.model), rows, recipe, tuned.tokenizer)
 
-    write = own_writer(tuned.model, tuned.tokenizer, torch.Generator().manual_seed(run.seed))
     found = supervised_stage(
         write,
         tune,
@@ -211,9 +247,17 @@ def stage_one(run: Tune) -> tuple[CausalModel, dict[str, Any]]:
         load().only(*run.principles),
         Random(run.seed),
         run.rounds,
+        harmless_rounds=run.harmless_rounds,
     )
-    about = {"learned_from": len(found.examples), "kept": len(found.kept), "dropped": dict(found.dropped)}
-    return found.model, {**about, "seconds": round(time.perf_counter() - begin, 1)}
+    return found.model, {
+        "learned_from": len(found.examples), "kept": len(found.kept), "dropped": dict(found.dropped)
+    }  # fmt: skip
+
+
+@cache
+def stage_one(run: Tune) -> tuple[CausalModel, dict[str, Any]]:
+    """`self_taught` from the carried tuned model, once in a process; give it runs without a label, which does not matter here."""
+    return self_taught(run, carried("sft"), shared_writer(run.seed, run.likeliest))
 
 
 def judged_policy(model: CausalModel, tuned: Carried, seed: int) -> dict[str, list[float]]:
@@ -231,7 +275,7 @@ def judged_before(seed: int) -> dict[str, list[float]]:
 
 def tune(run: Tune, tuned: Carried) -> dict[str, Any]:
     """Stage 1, measured before and after on the same prompts."""
-    model, about = stage_one(run)
+    model, about = stage_one(replace(run, label=""))
     return {
         **about,
         "before": judged_before(run.seed),

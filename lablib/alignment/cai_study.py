@@ -2,22 +2,25 @@
 
     python -m lablib.alignment.cai_study rounds stage1 labels stage2 principles conflicts --folder data/experiments
 
-All begin with the carried tuned model; what a run is, and how it is judged, stands in `cai_runs` and `cai_feedback_runs`.
+All begin with the carried tuned model; what a run is, and how it is judged, stands in `cai_runs`, `cai_feedback_runs` and
+`cai_conflict_runs`. `rates` comes before all others: it says with which settings stage 1 is to be run.
 
-Seconds of a run on one core, about, and runs: rounds 30 × 9; stage1 130 × 12; labels 60 × 12; stage2 220 × 18 (a seed's pairs and
-labels are shared); principles 10 × 69; conflicts 50 × 12. About two hours and a quarter for all; `--only` and `--seeds` make parts.
+Minutes of one core for three seeds, about: rounds 6 (9 runs), stage1 20 (15), labels 7 (12), stage2 50 (15), principles 4 (69),
+conflicts 5 (12), and rates 6 for one seed. A seed's runs share first answers, critiques, pairs and labels as long as one process makes
+them: with parts, give each a third, `--part 1/3`, and it has a seed of its own in rounds, stage1, labels and stage2.
 
-Left out: settings of the tuning itself (rates, epochs); larger judges.
+Left out: larger judges.
 """
 
 import json
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
-from lablib.alignment.cai_feedback_runs import Conflict, Label, Learn, compete, learn, say_which
-from lablib.alignment.cai_runs import EPOCHS, JUDGED, Rounds, Tune, ablations, revise, tune
+from lablib.alignment.cai_conflict_runs import Conflict, compete
+from lablib.alignment.cai_feedback_runs import Label, Learn, learn, say_which
+from lablib.alignment.cai_runs import JUDGED, TUNE, Rounds, Tune, ablations, revise, tune
 from lablib.alignment.constitution import Constitution, load
 from lablib.checkpoints import Carried
 from lablib.checkpoints import load as carried
@@ -42,60 +45,82 @@ TOPICS = tuple(dict.fromkeys(one.about for one in load().on))
 
 def rounds(seeds: Sequence[int]) -> Iterator[Run]:
     """Harm, help and over-refusal at each round of revision."""
+    for label, principles, always in (
+        ("as the critique says", ids_of(load()), False),
+        ("always", ids_of(load()), True),
+        ("harm and privacy alone", about("harmless", "private"), False),
+    ):
+        for seed in seeds:
+            yield Rounds(label, seed, principles, always=always)
+
+
+def rates(seeds: Sequence[int]) -> Iterator[Run]:
+    """How large a rate may be before stage 1 costs more help than it saves harm, and what reading documents besides does for that."""
+    for lr in (2e-4, 5e-4, 1e-3):
+        for seed in seeds:
+            yield Tune(f"lr {lr:g}", seed, recipe=replace(TUNE, lr=lr))
     for seed in seeds:
-        yield Rounds("as the critique says", seed)
-        yield Rounds("always", seed, always=True)
-        yield Rounds("harm and privacy alone", seed, about("harmless", "private"))
+        yield Tune(f"lr {TUNE.lr:g}, no documents", seed, replay=0)
 
 
 def stage1(seeds: Sequence[int]) -> Iterator[Run]:
     """Tuned on its own revised answers; and what each part of that is good for."""
     for seed in seeds:
         yield Tune("stage 1", seed)
-        yield Tune("without revision", seed, rounds=0)
-        yield Tune("without harmless prompts", seed, harmless=0)
-        yield Tune("harm and privacy alone", seed, principles=about("harmless", "private"))
+    for seed in seeds:
+        yield Tune("harmless ones not revised", seed, harmless_rounds=0)
+    for seed in seeds:
+        yield Tune("no harmless ones", seed, harmless=0)
+    for seed in seeds:
+        yield Tune("no revision, drawn", seed, rounds=0, harmless_rounds=0)
+    for seed in seeds:
+        yield Tune("no revision, likeliest", seed, rounds=0, harmless_rounds=0, likeliest=True)
 
 
 def labels(seeds: Sequence[int]) -> Iterator[Run]:
     """How good are labels by the model itself?"""
-    for seed in seeds:
-        for judge in ("choice", "verdict"):
-            for principles in (1, 4):
+    for judge in ("choice", "verdict"):
+        for principles in (1, 4):
+            for seed in seeds:
                 yield Label(f"{judge}, {principles} of 14", seed, judge, principles)
 
 
 def stage2(seeds: Sequence[int]) -> Iterator[Run]:
-    """Labels by the model beside labels by people, of the same pairs; and stage 2 upon stage 1."""
+    """Labels by the model beside labels by people, of the same pairs; and stage 2 upon stage 1, by RL as in the paper."""
+    for method in ("grpo", "dpo"):
+        for who in ("AI", "people"):
+            for seed in seeds:
+                yield Learn(f"{who}, {method.upper()}", seed, who, method)
     for seed in seeds:
-        for method in ("grpo", "dpo"):
-            yield Learn(f"AI, {method.upper()}", seed, "AI", method)
-            yield Learn(f"people, {method.upper()}", seed, "people", method)
-            yield Learn(f"both stages, {method.upper()}", seed, "AI", method, "stage 1")
+        yield Learn("both stages, GRPO", seed, "AI", "grpo", "stage 1")
 
 
 def principles(seeds: Sequence[int]) -> Iterator[Run]:
     """What is each principle worth, and each topic?"""
     ours = load()
-    for seed in seeds:
-        yield Rounds("all", seed, ids_of(ours), rounds=2, scale=4)
-        for id, less in ablations(ours).items():
-            yield Rounds(f"without {id}", seed, ids_of(less), rounds=2, scale=4)
-        for topic in TOPICS:
-            rest = [other for other in TOPICS if other != topic]
-            yield Rounds(f"nothing about {topic}", seed, about(*rest), rounds=2, scale=4)
-            yield Rounds(f"{topic} alone", seed, about(topic), rounds=2, scale=4)
+    sets = {"all": ids_of(ours)} | {f"without {id}": ids_of(less) for id, less in ablations(ours).items()}
+    for topic in TOPICS:
+        sets[f"nothing about {topic}"] = about(*(other for other in TOPICS if other != topic))
+        sets[f"{topic} alone"] = about(topic)
+    for label, ids in sets.items():
+        for seed in seeds:
+            yield Rounds(label, seed, ids, rounds=2, scale=4)
 
 
 def conflicts(seeds: Sequence[int]) -> Iterator[Run]:
     """Which of two wins?"""
-    pairs = (("no-harm", "openness"), ("privacy", "openness"), ("no-harm", "learning"), ("limits", "openness"))
-    for seed in seeds:
-        for one, other in pairs:
+    for one, other in (
+        ("no-harm", "openness"),
+        ("privacy", "openness"),
+        ("no-harm", "learning"),
+        ("limits", "openness"),
+    ):
+        for seed in seeds:
             yield Conflict(f"{one} against {other}", seed, one, other)
 
 
 STUDIES: dict[str, Callable[[Sequence[int]], Iterator[Run]]] = {
+    "rates": rates,
     "rounds": rounds,
     "stage1": stage1,
     "labels": labels,
@@ -108,7 +133,7 @@ STUDIES: dict[str, Callable[[Sequence[int]], Iterator[Run]]] = {
 def perform(run: Run, tuned: Carried) -> dict[str, Any]:
     """What a run adds to its settings."""
     if isinstance(run, Rounds):
-        return revise(run, tuned)
+        return revise(run)
     if isinstance(run, Tune):
         return tune(run, tuned)
     if isinstance(run, Label):
@@ -119,7 +144,9 @@ def perform(run: Run, tuned: Carried) -> dict[str, Any]:
 def settings_of(run: Run, tuned: Carried) -> dict[str, Any]:
     """What decides how a run goes and how it is judged, as the file has it; the principles' texts among them."""
     texts = {one.id: [one.rule, one.critique, one.revision] for one in load().principles}
-    settings = {**asdict(run), "kind": type(run).__name__.lower(), "judged_on": JUDGED, "epochs": EPOCHS}
+    settings = {**asdict(run), "kind": type(run).__name__.lower(), "judged_on": JUDGED}
+    if isinstance(run, Learn) and run.start != "sft":
+        settings["stage_1"] = {name: value for name, value in asdict(Tune("", run.seed)).items() if name != "label"}
     return json.loads(json.dumps({**settings, "constitution": texts, "sft": tuned.record.get("command")}))
 
 

@@ -156,7 +156,7 @@ def said(row: dict[str, Any]) -> str:
 
 def specialised(folder: Path) -> dict[str, Any]:
     """The records of labs 10 and 11, where they are there: name -> record."""
-    names = ("domain_methods", "rag")
+    names = ("domain_methods", "domain_seconds", "rag")
     places = {name: [folder / f"{name}.json", data_path("experiments") / f"{name}.json"] for name in names}
     found = {name: next((path for path in some if path.exists()), None) for name, some in places.items()}
     return {name: json.loads(path.read_text(encoding="utf-8")) for name, path in found.items() if path is not None}

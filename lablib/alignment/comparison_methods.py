@@ -19,6 +19,7 @@ CAI, then DPO       a hybrid: CAI's first stage, then DPO on pairs of *that* mod
 Left out: hybrids in which several policies are merged; settings of their own for each method (`Plan`).
 """
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from random import Random
@@ -186,17 +187,20 @@ def cai(shop: Shop) -> Made:
     """Both stages; nobody labels anything."""
     first, book = shop.revised()
     asked = shop.plain_prompts(shop.plan.ai_pairs, "ai")
+    begin = time.perf_counter()
     drawn = sample(first.model, shop.tokenizer, asked, shop.chance("ai pairs"), Sampling(), 2)
+    wrote = time.perf_counter() - begin
     cost = Cost(
         "pairs are written",
         pass_flops(shop.config, lengths_of([r for two in drawn for r in two], shop.tokenizer)),
-        0.0,
+        wrote,
         ("policy",),
     )
     two = [pair for pair in drawn if pair[0].text != pair[1].text]
     read: list[int] = []
     judge = watched(choice_judge(shop.model, shop.tokenizer), shop.tokenizer, read)
     texts = [(a.text, b.text) for a, b in two]
+    begin = time.perf_counter()
     found = feedback_stage(
         judge,
         lambda labels: preferences(labels, two, shop.tokenizer),
@@ -206,7 +210,8 @@ def cai(shop: Shop) -> Made:
         Random(f"ai labels {shop.seed}"),
         surer_than=shop.plan.surer_than,
     )
-    labels = Cost("the model labels pairs", pass_flops(shop.config, read), 0.0, ("judge",), ai=len(two))
+    labelled_in = time.perf_counter() - begin
+    labels = Cost("the model labels pairs", pass_flops(shop.config, read), labelled_in, ("judge",), ai=len(two))
     reward, learned = shop.reward(found.model, "ai")
     notes: dict[str, float | None] = {
         "revised": sum(one.revised for one in first.transcripts),

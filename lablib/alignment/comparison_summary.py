@@ -200,12 +200,12 @@ class Claim:
 CLAIMS: tuple[Claim, ...] = (
     Claim("DPO", "RLHF", "gold", "DPO comes near RLHF or passes it."),
     Claim("DPO, same labels", "RLHF", "gold", "The same with as many labels, for less compute."),
-    Claim("IPO", "DPO", "gold", "(not in the guide) A loss with a target instead of one without."),
+    Claim("IPO", "DPO", "gold", "(not in the table) A loss with a target instead of one without."),
     Claim("CAI", "RLHF", "gold", "Labels by a model can take the place of people's."),
     Claim("CAI", "SFT", "harmless", "Constitutional AI makes a model harmless."),
-    Claim("CAI", "SFT", "over-refusal", "(not in the guide) And what that costs in needless refusals."),
-    Claim("best of N", "RLHF", "gold", "(not in the guide) The method that trains no policy."),
-    Claim("more SFT", "SFT", "gold", "(not in the guide) Would more tuning alone have done it?"),
+    Claim("CAI", "SFT", "over-refusal", "(not in the table) And what that costs in needless refusals."),
+    Claim("best of N", "RLHF", "gold", "(not in the table) The method that trains no policy."),
+    Claim("more SFT", "SFT", "gold", "(not in the table) Would more tuning alone have done it?"),
     Claim("DPO, then PPO", "RLHF", "gold", "Hybrids combine the strengths of both."),
     Claim("CAI, then DPO", "DPO", "harmless", "Hybrids combine the strengths of both."),
 )

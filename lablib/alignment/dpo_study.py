@@ -3,9 +3,11 @@
     python -m lablib.alignment.dpo_study rates beta noise relatives against --folder data/experiments
 
 Each run begins with the carried tuned model, learns from pairs of that model's answers, and is judged as lab 12's policies are
-(`rlhf_runs.judged`): answers to prompts of held-out combinations at temperature 1, gold reward, KL from the tuned model. The runs of
-`against` learn from the very pairs that lab 12's reward model of that seed was made from, so they stand beside `rlhf_beta.json`. In `noise`
-the labels are the gold ones, of which a stated share is turned round: then ε is known.
+(`rlhf_runs.judged`): answers to prompts of held-out combinations at temperature 1, gold reward, KL from the tuned model. A seed's pairs are
+those of lab 12's reward model. The runs of `against` learn from all that it learned from, so they stand beside `rlhf_beta.json`; all other
+runs from the first `SWEPT` of them. In `noise` the labels are the gold ones, of which a stated share is turned round: then ε is known.
+
+To write a seed's pairs takes as long as half a dozen runs, and each process does it once: make all studies with one command.
 
 Left out: more than one pass over the pairs, new pairs on the way (online DPO).
 """
@@ -28,16 +30,17 @@ from lablib.alignment import dpo
 from lablib.alignment.dpo_loss import implicit_accuracy
 from lablib.alignment.preference_pairs import Preference
 from lablib.alignment.reference import PreferenceTable, preference_table, sums
-from lablib.alignment.rlhf_runs import JUDGED, PAIRS, judged, pairs_of, score_of
+from lablib.alignment.rlhf_runs import JUDGED, PAIRS, judged, pairs_of
 from lablib.alignment.rollouts import Rollout
 from lablib.checkpoints import Carried, load
 from lablib.pretraining import study
 from lablib.pretraining.recipe import Recipe
 from lablib.pretraining.study import SEEDS, Study
 
-SWEPT = 3000  # pairs that a run of a sweep learns from
+SWEPT = 2000  # pairs that a run of a sweep learns from
+TESTED = 300  # held-out pairs that a run is tested on
 BETAS = (0.03, 0.1, 0.3, 1.0)
-FLIPS = (0.0, 0.1, 0.2, 0.3)
+FLIPS = (0.0, 0.2, 0.4)
 LIKE_DPO = replace(dpo.RECIPE, lr=5e-4)
 CURVE = 40  # steps that a run leaves of its curve
 
@@ -50,7 +53,7 @@ class Run:
         label: what sets it apart; seed: of the pairs, of their order and of the flips.
         method: one of `LOSSES`. strength: β, or IPO's τ. epsilon: how likely a label is wrong, as the loss is told.
         flips: share of gold labels that are turned round; None: labels as the annotators gave them.
-        pairs: the run learns from. proxy: judge the answers by lab 12's reward model of that seed, too.
+        pairs: the run learns from, or fewer where a seed has no more. In `noise`: those of them that differ in gold.
         recipe: `batch` is the number of pairs a step; the number of steps is that of one pass.
     """
 
@@ -61,7 +64,6 @@ class Run:
     epsilon: float = 0.0
     flips: float | None = None
     pairs: int = SWEPT
-    proxy: bool = False
     recipe: Recipe = LIKE_DPO
 
 
@@ -77,7 +79,7 @@ LOSSES: dict[str, Callable[[Run], dpo.PairLoss]] = {
 
 def rates(seeds: Sequence[int] = SEEDS) -> Iterator[Run]:
     """Which learning rate? One seed."""
-    for lr in (1e-4, 3e-4, 5e-4, 1e-3, 2e-3):
+    for lr in (2e-4, 5e-4, 1e-3, 2e-3):
         yield Run(f"lr={lr:g}", seeds[0], recipe=replace(LIKE_DPO, lr=lr))
 
 
@@ -111,7 +113,7 @@ def relatives(seeds: Sequence[int] = SEEDS) -> Iterator[Run]:
 def against(seeds: Sequence[int] = SEEDS) -> Iterator[Run]:
     """DPO on the preferences that lab 12's reward model, and so its PPO, learned from."""
     for seed in seeds:
-        yield Run("DPO", seed, pairs=PAIRS, proxy=True)
+        yield Run("DPO", seed, pairs=PAIRS)
 
 
 STUDIES: dict[str, Callable[[Sequence[int]], Iterator[Run]]] = {
@@ -160,19 +162,24 @@ def gold_labelled(pairs: Sequence[Preference], flips: float, generator: Random) 
 
 def pairs_for(run: Run) -> tuple[list[Preference], list[Preference]]:
     """What a run learns from, and what it is tested on; the test pairs have the annotators' labels, or the gold ones."""
-    learn, test = pairs_of(run.seed, run.pairs)
+    learn, test = pairs_of(run.seed, PAIRS)  # written once for all runs of a seed
+    learn, test = learn[: run.pairs], test[:TESTED]
     if run.flips is None:
         return learn, test
     return gold_labelled(learn, run.flips, Random(f"flips {run.seed}")), gold_labelled(test, 0.0, Random(0))
 
 
 @cache
-def table_of(seed: int, n: int, flips: float | None, mismatched: bool, dtype: str) -> tuple[PreferenceTable, float]:
-    """The pairs as tokens with the reference's log-probabilities, and the seconds that it took."""
-    begin, sft = time.perf_counter(), load("sft")
-    learn, _ = pairs_for(Run("", seed, flips=flips, pairs=n))
-    table = preference_table(sft.model, *parts(learn), sft.tokenizer.special[PAD], mismatched, dtype)
-    return table, time.perf_counter() - begin
+def table_of(
+    seed: int, n: int, flips: float | None, mismatched: bool, dtype: str
+) -> tuple[PreferenceTable, PreferenceTable, float]:
+    """What is learned from and what is tested on, with the reference's log-probabilities; and the seconds of the first."""
+    sft = load("sft")
+    learn, test = pairs_for(Run("", seed, flips=flips, pairs=n))
+    pad, begin = sft.tokenizer.special[PAD], time.perf_counter()
+    table = preference_table(sft.model, *parts(learn), pad, mismatched, dtype)
+    seconds = time.perf_counter() - begin
+    return table, preference_table(sft.model, *parts(test), pad), seconds
 
 
 Lists = list[tuple[int, ...]]
@@ -193,17 +200,14 @@ def no_proxy(rollout: Rollout) -> Tensor:
 
 def perform(run: Run, sft: Carried) -> dict[str, Any]:
     """Learn and be judged: what a run adds to its settings."""
-    table, table_seconds = table_of(run.seed, run.pairs, run.flips, run.method == "kto", run.recipe.dtype)
+    table, test, table_seconds = table_of(run.seed, run.pairs, run.flips, run.method == "kto", run.recipe.dtype)
     recipe = replace(run.recipe, seed=run.seed, steps=max(1, len(table) // run.recipe.batch))
     policy = copy.deepcopy(sft.model).requires_grad_(True)
     steps = list(dpo.train(policy, table, recipe, LOSSES[run.method](run)))
-    test = preference_table(sft.model, *parts(pairs_for(run)[1]), sft.tokenizer.special[PAD])
     now = sums(policy, test.answers).split(len(test))
     before = test.reference.split(len(test))
-    score = score_of("learned", run.seed) if run.proxy else no_proxy
-    after = judged(policy, sft, score, None, run.seed)
-    if not run.proxy:
-        del after["proxy"], after["gallery"]
+    after = judged(policy, sft, no_proxy, None, run.seed)
+    del after["proxy"], after["gallery"]
     kept = [field.name for field in fields(steps[0]) if field.name not in ("kl", "gold", "lr")]
     return {
         "learned_from": len(table),
@@ -225,7 +229,8 @@ def perform(run: Run, sft: Carried) -> dict[str, Any]:
 
 def settings_of(run: Run, sft: Carried) -> dict[str, Any]:
     """What decides how a run goes and how it is judged, as the file has it."""
-    return json.loads(json.dumps({**asdict(run), "judged_on": JUDGED, "sft": sft.record.get("command")}))
+    about = {"collected": PAIRS, "tested_on": TESTED, "judged_on": JUDGED, "sft": sft.record.get("command")}
+    return json.loads(json.dumps({**asdict(run), **about}))
 
 
 def said(row: Mapping[str, Any]) -> str:

@@ -9,18 +9,25 @@ whole response that the papers' equations speak of. (Longer responses have lower
     batch = answers(prompts, responses, pad=tokenizer.special["<|pad|>"])
     sums = sequence_log_probs(response_log_probs(model, batch), batch.mask)     # (N,), nats
 
-Axes: N rows (prompt + response), T time (predictions in a row), D model width, V vocabulary.
-Left out: packing several responses into one row (lab 09 packs; here every row is one response, so that row and reward go together).
+Every row of a batch is one response, so that row and reward go together. The model reads them packed (`packed_answers`).
+
+Axes: N rows (prompt + response), T time (predictions in a row), D model width, V vocabulary, n tokens of all responses, m ≥ n places
+that are computed. Left out: log-probabilities of a long vocabulary in pieces, without ever holding all logits.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
+from lablib.alignment.packed_answers import counted_hidden
 from lablib.architecture.decoder import CausalModel
+
+ROWS = 64  # that a log-probability and its gradient are computed for at a time: they stay in the processor's cache
 
 
 @dataclass(frozen=True)
@@ -115,6 +122,31 @@ def answers(prompts: Sequence[Sequence[int]], responses: Sequence[Sequence[int]]
     return Answers(ids, mask)
 
 
+class _LogProb(torch.autograd.Function):
+    """logit of the target − log Σ exp, from logits (N, V) and targets (N,): the logits are all that is kept for the gradient."""
+
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, targets: Tensor) -> Tensor:
+        wide = torch.promote_types(logits.dtype, torch.float32)
+        total = torch.empty(len(logits), dtype=wide, device=logits.device)
+        for start in range(0, len(logits), ROWS):
+            total[start : start + ROWS] = logits[start : start + ROWS].to(wide).logsumexp(dim=-1)
+        ctx.save_for_backward(logits, targets, total)
+        return logits.gather(1, targets[:, None])[:, 0].to(wide) - total
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        (g,), (logits, targets, total) = gradients, ctx.saved_tensors
+        found = torch.empty_like(logits)
+        for start in range(0, len(logits), ROWS):
+            some = slice(start, start + ROWS)
+            p = (logits[some].to(total.dtype) - total[some, None]).exp_()  # (ROWS, V)
+            d = p.mul_(-g[some, None])  # ∂(log P) / ∂logits = 1 − P at the target, −P elsewhere
+            found[some] = d.scatter_add_(1, targets[some, None], g[some, None])
+        return found, None
+
+
 def token_log_probs(logits: Tensor, targets: Tensor) -> Tensor:
     """log P(target) at each place, in nats.
 
@@ -125,9 +157,8 @@ def token_log_probs(logits: Tensor, targets: Tensor) -> Tensor:
     >>> token_log_probs(torch.zeros(1, 2, 4), torch.tensor([[3, 0]]))  # a uniform guess among 4: ln ¼
     tensor([[-1.3863, -1.3863]])
     """
-    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
-    nats = F.cross_entropy(logits.flatten(0, -2), targets.flatten(), reduction="none")  # (..., T, V) -> (N·T,)
-    return -nats.view(targets.shape)  # (N·T,) -> (..., T)
+    found = _LogProb.apply(logits.flatten(0, -2), targets.flatten())  # (..., T, V) -> (N·T,)
+    return found.view(targets.shape)  # (N·T,) -> (..., T)
 
 
 def response_log_probs(model: CausalModel, answers: Answers) -> Tensor:
@@ -148,11 +179,29 @@ def response_log_probs(model: CausalModel, answers: Answers) -> Tensor:
             f"answers has rows of {T + 1} tokens: expected at most {context + 1}, the model's context of {context} "
             "and a last target; leave out the longest pairs, or cut their responses"
         )
-    x = model.hidden(answers.inputs)  # (N, T) -> (N, T, D); padding stands on the right, so nothing looks at it
-    x = x[answers.mask]  # (N, T, D) -> (n, D), n the tokens of all responses
-    logits = F.linear(x, model.embedding.weight) if model.head is None else model.head(x)  # (n, D) -> (n, V)
-    found = token_log_probs(logits, answers.targets[answers.mask])  # (n,)
-    return torch.zeros_like(answers.mask, dtype=found.dtype).masked_scatter(answers.mask, found)  # (n,) -> (N, T)
+    hidden, targets = counted(model, answers)  # (m, D), (m,)
+    logits = F.linear(hidden, model.embedding.weight) if model.head is None else model.head(hidden)  # (m, D) -> (m, V)
+    return spread(token_log_probs(logits, targets), answers.mask)  # (m, V) -> (m,) -> (N, T)
+
+
+def counted(model: CausalModel, answers: Answers) -> tuple[Tensor, Tensor]:
+    """A model's hidden states at the n places of the mask, and what it should predict there: (m, D) and (m,).
+
+    Behind the n there may be others, with target 0, that belong to no response (see `packed_answers`); `spread` leaves them out.
+    """
+    hidden = counted_hidden(model, answers.inputs, answers.mask)  # (N, T) -> (m, D)
+    targets = answers.targets[answers.mask]  # (N, T) -> (n,)
+    return hidden, F.pad(targets, (0, len(hidden) - len(targets)))  # (n,) -> (m,)
+
+
+def spread(numbers: Tensor, mask: Tensor) -> Tensor:
+    """Numbers of the places that count, (m,), put where they belong: (N, T), 0 elsewhere. Those beyond the mask's n are left out.
+
+    >>> spread(torch.tensor([5.0, 6.0, 9.0]), torch.tensor([[False, True], [True, False]]))
+    tensor([[0., 5.],
+            [6., 0.]])
+    """
+    return torch.zeros_like(mask, dtype=numbers.dtype).masked_scatter(mask, numbers)
 
 
 def sequence_log_probs(token: Tensor, mask: Tensor) -> Tensor:

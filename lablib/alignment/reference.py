@@ -98,13 +98,16 @@ def preference_table(
 
 
 def sums(model: CausalModel, rows: Answers, dtype: str = "float32", at_once: int = ROWS) -> Tensor:
-    """Log-probability of each response (N,), nats, on the CPU, without gradients; rows of like length together."""
+    """Log-probability of each response (N,), nats, on the CPU, without gradients.
+
+    Rows that begin alike are read together, and so is their prompt, once for all.
+    """
     device, training = model.embedding.weight.device, model.training
-    ends = (rows.mask * torch.arange(1, rows.mask.shape[1] + 1)).amax(dim=1)  # (N,): where each response ends
+    order = torch.tensor(sorted(range(len(rows)), key=rows.ids.tolist().__getitem__))  # (N,)
     found = torch.zeros(len(rows))
     model.eval()
     try:
-        for some in ends.argsort(stable=True).split(at_once):
+        for some in order.split(at_once):
             part = rows.take(some).to(device)
             with torch.inference_mode(), autocast(device, dtype):
                 found[some] = sequence_log_probs(response_log_probs(model, part), part.mask).float().cpu()

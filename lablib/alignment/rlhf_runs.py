@@ -1,16 +1,21 @@
 """One run of lab 12's studies: a reward model that learns, a policy that learns, or best-of-n; and how each is judged.
 
-A seed's reward model is made from pairs of its own, so seeds differ in everything: pairs, labels, reward model, rollouts. Policies are
-judged as they answer prompts of held-out combinations at temperature 1: learned reward, gold reward, KL from the tuned model, length.
+A seed's reward model is made from pairs of its own, so seeds differ in everything: pairs, labels, reward model, rollouts. The members of
+an ensemble have the same pairs in another order, and another head: more labels would be another remedy. Policies are judged as they answer
+prompts of held-out combinations at temperature 1: learned reward, gold reward, KL from the tuned model, length. The tuned model answers
+the same prompts, so what a policy gained is a mean over pairs of answers.
 
 `rlhf_study` says which runs there are, and keeps their results. Left out: judging by greedy answers.
 """
 
+import math
+import re
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cache, partial
 from random import Random
+from statistics import fmean, stdev
 from typing import Any
 
 import torch
@@ -26,6 +31,7 @@ from lablib.alignment.learned_what import explain_rewards
 from lablib.alignment.misalignment import refuses
 from lablib.alignment.ppo import PPO, ppo
 from lablib.alignment.preference_pairs import Preference, collect, held_out_by_prompt
+from lablib.alignment.responses import gold, gold_reward
 from lablib.alignment.reward_model import RewardModel, rewards
 from lablib.alignment.reward_training import RECIPE, evaluate, trained
 from lablib.alignment.rewards_per_token import ensemble
@@ -35,7 +41,10 @@ from lablib.alignment.value_model import ValueModel, copied
 from lablib.alignment.verifiable import checkable_types, verified
 from lablib.architecture.decoder import CausalModel
 from lablib.checkpoints import Carried, load
+from lablib.corpus.scoring import Z95
+from lablib.corpus.world.judge import Judgement
 from lablib.pretraining.recipe import Recipe
+from lablib.tokens.tokenizer import Tokenizer
 
 PAIRS = 6000  # that a reward model learns from, the held-out ones among them
 JUDGED = 400  # prompts that a policy is judged on
@@ -43,7 +52,20 @@ MEMBERS = 3  # reward models of an ensemble
 REWARD = replace(RECIPE, lr=1.5e-3, steps=2 * PAIRS // RECIPE.batch)
 NS = (1, 2, 4, 8, 16, 32, 64)
 SHOWN = 12  # answers that a run leaves for the gallery
-KEPT = ("step", "proxy", "gold", "kl", "beta", "entropy", "length", "finished", "clip_share", "explained", "seconds")
+KEPT = (
+    "step",
+    "proxy",
+    "gold",
+    "kl",
+    "beta",
+    "entropy",
+    "length",
+    "finished",
+    "clip_share",
+    "explained",
+    "gradient_norm",
+    "seconds",
+)
 
 
 @dataclass(frozen=True)
@@ -69,7 +91,7 @@ class Improve:
     seed: int
     settings: PPO | GRPO
     reward: str = "learned"
-    prompts: int = 64
+    prompts: int = 32
 
 
 @dataclass(frozen=True)
@@ -78,7 +100,7 @@ class Choose:
 
     label: str
     seed: int
-    prompts: int = 200
+    prompts: int = 100
     most: int = NS[-1]
 
 
@@ -89,18 +111,24 @@ Run = Learn | Improve | Choose
 
 
 @cache
-def pairs_of(seed: int, n: int) -> tuple[list[Preference], list[Preference]]:
-    """A seed's pairs: those to learn from, those held out."""
+def collected(seed: int, n: int) -> list[Preference]:
+    """A seed's pairs, all of them."""
     sft = load("sft")
-    return held_out_by_prompt(collect(sft.model, sft.tokenizer, n, Random(f"pairs {seed}")).pairs)
+    return collect(sft.model, sft.tokenizer, n, Random(f"pairs {seed}")).pairs
 
 
 @cache
-def reward_model(seed: int, n: int = PAIRS, recipe: Recipe = REWARD) -> RewardModel:
-    """A seed's reward model."""
-    sft = load("sft")
-    chance = torch.Generator().manual_seed(seed)
-    return trained(sft.model, pairs_of(seed, n)[0], sft.tokenizer, replace(recipe, seed=seed), chance)
+def pairs_of(seed: int, n: int) -> tuple[list[Preference], list[Preference]]:
+    """The first n of a seed's pairs: those to learn from, those held out."""
+    return held_out_by_prompt(collected(seed, max(n, PAIRS))[:n])
+
+
+@cache
+def reward_model(seed: int, n: int = PAIRS, recipe: Recipe = REWARD, member: int = 0) -> RewardModel:
+    """A seed's reward model, or another member of its ensemble."""
+    sft, own = load("sft"), seed + 100 * member
+    chance = torch.Generator().manual_seed(own)
+    return trained(sft.model, pairs_of(seed, n)[0], sft.tokenizer, replace(recipe, seed=own), chance)
 
 
 def learned(rollout: Rollout, models: Sequence[RewardModel]) -> Tensor:
@@ -113,23 +141,48 @@ def score_of(kind: str, seed: int) -> Score:
     """The reward that a policy learns from."""
     if kind == "verified":
         return verified
-    members = range(MEMBERS) if kind == "ensemble" else range(1)
-    return partial(learned, models=[reward_model(seed + 100 * member) for member in members])
+    return partial(learned, models=[reward_model(seed, member=member) for member in range(members_of(kind))])
+
+
+def members_of(kind: str) -> int:
+    """How many reward models stand behind a reward."""
+    return {"verified": 0, "learned": 1, "ensemble": MEMBERS}[kind]
+
+
+Answered = tuple[Rollout, Sequence[Judgement]]
+
+
+def answered(
+    policy: CausalModel, reference: CausalModel, tokenizer: Tokenizer, only: tuple[str, ...] | None, seed: int
+) -> Answered:
+    """A policy's answers to held-out prompts, and what the world's judge says of them."""
+    asked = Prompts(JUDGED, seed, "held_out", only)(0)
+    found = roll_out(policy, reference, None, tokenizer, asked, torch.Generator().manual_seed(seed))
+    return found, gold(found.responses)
+
+
+by_tuned = cache(answered)  # what the tuned model answers is the same in all runs of a seed
 
 
 def judged(policy: CausalModel, sft: Carried, score: Score, only: tuple[str, ...] | None, seed: int) -> dict[str, Any]:
     """A policy's answers to held-out prompts, in numbers, and those that the reward likes best."""
-    asked = Prompts(JUDGED, seed, "held_out", only)(0)
-    found = roll_out(policy, sft.model, None, sft.tokenizer, asked, torch.Generator().manual_seed(seed))
-    proxy, gold = score(found).tolist(), gold_scores(found.responses)
-    ranked = sorted(range(JUDGED), key=lambda i: -proxy[i])[:SHOWN]
+    return in_numbers(answered(policy, sft.model, sft.tokenizer, only, seed), score)
+
+
+def in_numbers(answers: Answered, score: Score) -> dict[str, Any]:
+    """Answers in numbers, and those that the reward likes best."""
+    found, judgements = answers
+    proxy, golds = score(found).tolist(), [gold_reward(one) for one in judgements]
+    ranked = sorted(range(len(golds)), key=lambda i: -proxy[i])[:SHOWN]
     fine = [r for r in found.responses if r.instruction.kind_of == "helpful"]
     return {
         "proxy": _mean(proxy),
-        "gold": list(score_interval(gold)),
+        "gold": list(score_interval(golds)),
+        **{name: _mean([getattr(one, name) for one in judgements]) for name in ("helpful", "honest", "harmless")},
         "kl": round(found.kl, 4),
         "entropy": round(found.mean_entropy, 4),
         "words": _mean([words_of(r.text) for r in found.responses]),
+        "says_twice": _mean([float(says_twice(r.text)) for r in found.responses]),
         "finished": _mean([float(r.finished) for r in found.responses]),
         "refuses_questions": _mean([float(refuses(r.instruction.prompt, r.text)) for r in fine]),
         "gallery": [
@@ -137,11 +190,29 @@ def judged(policy: CausalModel, sft: Carried, score: Score, only: tuple[str, ...
                 "prompt": found.responses[i].instruction.prompt,
                 "text": found.responses[i].text,
                 "proxy": round(proxy[i], 3),
-                "gold": round(gold[i], 3),
+                "gold": round(golds[i], 3),
             }
             for i in ranked
         ],
     }
+
+
+def says_twice(text: str) -> bool:
+    """Does an answer say a sentence twice?
+
+    >>> says_twice("It is a hen. It eats corn. It is a hen."), says_twice("It is a hen. It eats corn.")
+    (True, False)
+    """
+    said = [part.strip().lower() for part in re.split(r"[.!?\n]+", text) if part.strip()]
+    return len(set(said)) < len(said)
+
+
+def gained(after: Answered, before: Answered) -> list[float]:
+    """By how much the gold reward of answers to the same prompts rose: mean, low and high of its 95 % interval over prompts."""
+    pairs = zip(after[1], before[1], strict=True)
+    rises = [gold_reward(new) - gold_reward(old) for new, old in pairs]
+    mean, half = fmean(rises), Z95 * stdev(rises) / math.sqrt(len(rises))
+    return [round(value, 5) for value in (mean, mean - half, mean + half)]
 
 
 def _mean(values: Sequence[float]) -> float:
@@ -156,7 +227,7 @@ def learn(run: Learn, sft: Carried) -> dict[str, Any]:
     begin = time.perf_counter()
     model = reward_model(run.seed, run.pairs, run.recipe)
     seconds = time.perf_counter() - begin
-    test = pairs_of(run.seed + 1000, PAIRS)[1]  # the same for all sizes of a seed
+    test = pairs_of(run.seed, PAIRS)[1]  # the same for all sizes of a seed; their prompts are held out in each
     found = evaluate(model, test, sft.tokenizer.special[PAD], ANNOTATORS)
     if found.ceiling is None or found.by_gold is None or found.gold_accuracy is None:
         raise ValueError("pairs without gold scores: expected pairs of the world, whose annotators are known")
@@ -180,7 +251,7 @@ def improve(run: Improve, sft: Carried) -> dict[str, Any]:
     """Let a policy learn, and judge it before and after."""
     score, only = score_of(run.reward, run.seed), checkable_types() if run.reward == "verified" else None
     policy, chance = copied(sft.model), torch.Generator().manual_seed(run.seed)
-    before = judged(policy, sft, score, only, run.seed)
+    before = by_tuned(sft.model, sft.model, sft.tokenizer, only, run.seed)
     prompts = Prompts(run.prompts, run.seed, only=only)
     steps: Iterator[RLStep]
     if isinstance(run.settings, PPO):
@@ -191,11 +262,19 @@ def improve(run: Improve, sft: Carried) -> dict[str, Any]:
         steps = train_grpo(policy, sft.model, sft.tokenizer, prompts, score, run.settings, chance, gold_scores)
         trainable = _weights(policy)
     curve = [{name: _short(step.numbers[name]) for name in KEPT} for step in steps]
+    after = answered(policy, sft.model, sft.tokenizer, only, run.seed)
+    start = in_numbers(before, score)
+    del start["gallery"]
+    frozen = _weights(sft.model) * (1 + members_of(run.reward))  # the reference, and what rewards
     return {
         "seconds": round(sum(step["seconds"] for step in curve), 1),
         "trainable_weights": trainable,
-        "before": before,
-        "after": judged(policy, sft, score, only, run.seed),
+        "frozen_weights": frozen,
+        # float32; what learns has a gradient and two moments of Adam besides. What lies between layers is not counted
+        "megabytes": round((16 * trainable + 4 * frozen) / 1e6, 1),
+        "before": start,
+        "after": in_numbers(after, score),
+        "gained": gained(after, before),
         "curve": curve,
     }
 

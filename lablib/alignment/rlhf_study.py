@@ -2,7 +2,8 @@
 
     python -m lablib.alignment.rlhf_study rates reward beta best mitigations grpo --folder data/experiments
 
-All begin with the carried tuned model; what a run is, and how it is judged, stands in `rlhf_runs`.
+All begin with the carried tuned model; what a run is, and how it is judged, stands in `rlhf_runs`. Some runs stand in two studies and are
+made once: the rates' best recipe, and the runs of `beta` that `mitigations` and `grpo` lay beside their own. So keep the order above.
 
 Left out: settings other than β (rates and epochs of PPO stay as they are).
 """
@@ -22,8 +23,8 @@ from lablib.pretraining import study
 from lablib.pretraining.study import SEEDS, Study
 
 LOW = 0.02  # β at which the policy may go nearly where it wants
-PLAIN = PPO(steps=80, objective=Objective(beta=0.2))
-BETAS = (0.8, 0.4, 0.2, 0.1, 0.05, LOW)
+PLAIN = PPO(steps=80, lr=2e-4, objective=Objective(beta=0.4))  # as the lab's live run, but longer
+BETAS = (0.8, 0.4, 0.2, 0.1, LOW)
 
 
 def with_beta(beta: float, **changes: Any) -> PPO:
@@ -32,11 +33,10 @@ def with_beta(beta: float, **changes: Any) -> PPO:
 
 
 def rates(seeds: Sequence[int] = SEEDS) -> Iterator[Run]:
-    """Which recipe for the reward model? One seed."""
-    for lr in (5e-4, 1.5e-3, 4e-3):
-        for epochs in (1, 2, 4):
-            recipe = replace(REWARD, lr=lr, steps=epochs * PAIRS // REWARD.batch)
-            yield Learn(f"lr={lr:g} epochs={epochs}", seeds[0], recipe=recipe)
+    """Which recipe for the reward model? One seed: rates at two epochs, then epochs at the rate in the middle."""
+    for lr, epochs in ((5e-4, 2), (1.5e-3, 2), (4e-3, 2), (1.5e-3, 1), (1.5e-3, 4)):
+        recipe = replace(REWARD, lr=lr, steps=epochs * PAIRS // REWARD.batch)
+        yield Learn(f"lr={lr:g} epochs={epochs}", seeds[0], recipe=recipe)
 
 
 def reward(seeds: Sequence[int] = SEEDS) -> Iterator[Run]:
@@ -64,20 +64,20 @@ def mitigations(seeds: Sequence[int] = SEEDS) -> Iterator[Run]:
     """Three ways against over-optimisation, and what they are against."""
     for seed in seeds:
         yield Improve("nothing", seed, with_beta(LOW))
-        yield Improve("a larger KL penalty", seed, with_beta(0.2))
+        yield Improve("a larger KL penalty", seed, PLAIN)
         yield Improve("an ensemble", seed, with_beta(LOW), reward="ensemble")
         yield Improve("a length penalty", seed, with_beta(LOW, length=0.05, free=20))
 
 
 def grpo(seeds: Sequence[int] = SEEDS) -> Iterator[Run]:
     """GRPO beside PPO, as it was published and corrected, with a learned reward and with one that can be verified."""
-    published = GRPO(steps=PLAIN.steps, per_prompt=8)
+    published = GRPO(steps=PLAIN.steps, per_prompt=8, lr=PLAIN.lr)
     corrected = replace(published, baseline="group", per="constant")
     for seed in seeds:
         for kind in ("learned", "verified"):
             yield Improve(f"PPO, {kind}", seed, PLAIN, kind)
-            yield Improve(f"GRPO, {kind}", seed, published, kind, prompts=8)
-            yield Improve(f"GRPO corrected, {kind}", seed, corrected, kind, prompts=8)
+            yield Improve(f"GRPO, {kind}", seed, published, kind, prompts=4)
+            yield Improve(f"GRPO corrected, {kind}", seed, corrected, kind, prompts=4)
 
 
 STUDIES: dict[str, Callable[[Sequence[int]], Iterator[Run]]] = {

@@ -7,7 +7,8 @@ The answers are drawn from the policy as it is: temperature 1, nothing left out.
 the KL estimate and the policy gradient speak of; with top-k or another temperature they would be drawn from another distribution.
 log π is computed once more, by the same pass that the update will make, so that the first update sees ratios of 1.
 
-Axes: N answers, T tokens, D model width, V vocabulary. Left out: rollouts in other processes, and answers written while the policy learns.
+Axes: N answers, T tokens, D model width, V vocabulary, m places that are computed (see `log_probs.counted`).
+Left out: rollouts in other processes, and answers written while the policy learns.
 """
 
 from collections.abc import Callable, Sequence
@@ -23,10 +24,10 @@ from lablib.adaptation.adherence import as_ids
 from lablib.adaptation.chat import PAD
 from lablib.adaptation.packing import head_of
 from lablib.alignment.kl import k1
-from lablib.alignment.log_probs import Answers, answers, response_log_probs, token_log_probs
+from lablib.alignment.log_probs import Answers, answers, counted, response_log_probs, spread, token_log_probs
 from lablib.alignment.masked import masked_mean
 from lablib.alignment.responses import MOST, Response, gold, gold_reward, sample
-from lablib.alignment.value_model import ValueModel, spread
+from lablib.alignment.value_model import ValueModel
 from lablib.architecture.decoder import CausalModel
 from lablib.corpus.world import World
 from lablib.corpus.world.instructions import Instruction
@@ -126,10 +127,10 @@ def read(
     Args:
         critic: None: all values are 0. uncertain: False leaves the entropies out: they are 0, and cost nothing.
     """
-    hidden = policy.hidden(answers.inputs)[answers.mask]  # (N, T) -> (N, T, D) -> (n, D)
-    logits = F.linear(hidden, head_of(policy))  # (n, D) -> (n, V)
-    log_probs = token_log_probs(logits, answers.targets[answers.mask])  # (n,)
-    nats = entropy(logits) if uncertain else torch.zeros_like(log_probs)  # (n, V) -> (n,)
+    hidden, targets = counted(policy, answers)  # (N, T) -> (m, D), (m,)
+    logits = F.linear(hidden, head_of(policy))  # (m, D) -> (m, V)
+    log_probs = token_log_probs(logits, targets)  # (m,)
+    nats = entropy(logits) if uncertain else torch.zeros_like(log_probs)  # (m, V) -> (m,)
     if critic is None:
         values = torch.zeros_like(answers.mask, dtype=log_probs.dtype)
     else:

@@ -1,7 +1,8 @@
 """The other table of lab 15: four ways to make a model know a domain, with the figures that labs 10 and 11 measured.
 
-The guide orders retrieval, parameter-efficient tuning, full tuning and training from scratch by cost and by depth (section 3.5). Two
-records hold what there is to say here: `domain_methods.json` (the ship's log, the carried base model) and `rag.json` (questions about the
+The guide orders retrieval, parameter-efficient tuning, full tuning and training from scratch by cost and by depth (section 3.5). The
+records hold what there is to say here: `domain_methods.json` (the ship's log, the carried base model; `domain_seconds.json` has what a
+step takes) and `rag.json` (questions about the
 handbook, a real model of 135M parameters). They are about two domains and two models, so nothing is compared *across* them.
 
 Left out: making the records (`domain_study`, `rag_study`).
@@ -22,17 +23,25 @@ ASKED = ("memory", "1 found", "right passages")  # conditions of lab 11
 
 
 def specialisation(records: Mapping[str, Any]) -> dict[str, Any]:
-    """The tables, as JSON takes them; a record that is missing leaves an empty list.
+    """The tables, as JSON takes them; a record that is missing leaves an empty list, one of the domain's two as well as both.
 
     Args:
-        records: "domain_methods" and "rag", as the files hold them, or only one of them, or none.
+        records: "domain_methods", "domain_seconds" and "rag", as the files hold them, or only some of them, or none.
     """
-    domain, rag = (records.get(name, {}).get("runs", []) for name in ("domain_methods", "rag"))
-    tuned = [one for row, methods in TUNED.items() for method in methods for one in _of_method(row, method, domain)]
-    return {"tuned": _of_method("untouched", "base", domain) + tuned if domain else [], "retrieval": retrieval(rag)}
+    names = ("domain_methods", "domain_seconds", "rag")
+    domain, timed, rag = (records.get(name, {}).get("runs", []) for name in names)
+    tuned = [
+        one for row, methods in TUNED.items() for method in methods for one in _of_method(row, method, domain, timed)
+    ]
+    return {
+        "tuned": _of_method("untouched", "base", domain, timed) + tuned if domain and timed else [],
+        "retrieval": retrieval(rag),
+    }
 
 
-def _of_method(row: str, method: str, runs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def _of_method(
+    row: str, method: str, runs: Sequence[Mapping[str, Any]], timed: Sequence[Mapping[str, Any]]
+) -> list[dict[str, Any]]:
     """A method's line, means and ends over its seeds; [] where the record has none of it."""
     mine = [run for run in runs if run["method"] == method]
     if not mine:
@@ -41,6 +50,7 @@ def _of_method(row: str, method: str, runs: Sequence[Mapping[str, Any]]) -> list
     def over(value: list[float]) -> list[float]:
         return [round(x, 5) for x in (sum(value) / len(value), min(value), max(value))]
 
+    steps = mine[0]["recipe"]["steps"] if mine[0]["recipe"] else 0
     facts = [run["facts_held_out"]["picked"] / run["facts_held_out"]["questions"] for run in mine]
     return [
         {
@@ -48,7 +58,9 @@ def _of_method(row: str, method: str, runs: Sequence[Mapping[str, Any]]) -> list
             "method": method,
             "seeds": len(mine),
             "trainable": mine[0].get("trainable", 0),
-            "seconds": over([run["seconds"] for run in mine]),
+            "seconds": over(
+                [steps * run["step_seconds"] for run in timed if run["method"] == method] or [0.0]
+            ),  # the base: none
             "above_floor": over([run["domain_loss"] - run["domain_floor"] for run in mine]),
             "facts": over(facts),
             "world_loss": over([run["world_loss"] - run["world_floor"] for run in mine]),

@@ -3,38 +3,36 @@
     lab train reward        a reward model, from pairs of the tuned model's answers that simulated annotators have labelled
     lab train ppo           the tuned model, improved by PPO with that reward model
     lab train dpo           the tuned model, improved by DPO on the pairs that the reward model of that seed has learned from
+    lab train cai           the tuned model after both stages of Constitutional AI, which nobody has labelled anything for
 
 Each takes minutes and writes a folder with record.json: settings, seconds, and what was measured of the weights as they lie in the file.
-The settings are those of labs 12 and 13's studies, so that what a study says of them holds for these models. The folders of ppo and dpo
+The settings are those of the studies of labs 12 to 14, so that what a study says of them holds for these models. The folders of policies
 are read by `lablib.checkpoints.load` and by `transformers`, that of reward by `reward_model.load`.
 
-What is measured of a policy, always beside the tuned model, says `policy_record`. Of a reward model: accuracy on held-out pairs beside
-the noise ceiling, calibration, and what a word is worth to it.
+What is measured of a policy, always beside the tuned model, says `policy_record`; what cai does, `cai_training`. Of a reward model:
+accuracy on held-out pairs beside the noise ceiling, calibration, and what a word is worth to it.
 
 Left out: going on with a run that was broken off, since it would save minutes; the same command begins it again.
 """
 
 import argparse
-import contextlib
 import copy
-import json
 import math
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
-from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
 
 import torch
 
-from lablib import checkpoints
 from lablib.adaptation.chat import BEGIN, PAD, STOP
 from lablib.adaptation.sft_command import rounded
 from lablib.alignment import dpo as dpo_loop
 from lablib.alignment import reward_model
 from lablib.alignment.annotators import ANNOTATORS
+from lablib.alignment.cai_training import OPTIONS, make_cai
 from lablib.alignment.calibration import even_edges, expected_calibration_error, of_pairs
 from lablib.alignment.dpo_study import LIKE_DPO, parts
 from lablib.alignment.learned_what import explain_rewards
@@ -44,102 +42,51 @@ from lablib.alignment.ppo import ppo as ppo_steps
 from lablib.alignment.preference_pairs import Collected, Preference, collect, held_out_by_prompt
 from lablib.alignment.reference import preference_table
 from lablib.alignment.reward_training import Evaluation, evaluate, trained
-from lablib.alignment.rl_record import RLStep
-from lablib.alignment.rlhf_runs import PAIRS, REWARD, learned
+from lablib.alignment.rlhf_runs import REWARD
 from lablib.alignment.rlhf_study import PLAIN
-from lablib.alignment.rollouts import Prompts, Score, gold_scores
+from lablib.alignment.rollouts import Prompts, gold_scores
+from lablib.alignment.train_run import curve, parser_of, run, score_by, score_if_any, told
 from lablib.alignment.value_model import ValueModel, copied
-from lablib.checkpoints import RECORD, Carried, load, own_path
-from lablib.pretraining import atomic
-from lablib.pretraining.command import INTERRUPTED, with_settings
-from lablib.pretraining.divergence import Diverged
-from lablib.pretraining.experiments import hardware
+from lablib.checkpoints import RECORD, Carried
+from lablib.pretraining.command import with_settings
 from lablib.pretraining.recipe import Recipe
 from lablib.pretraining.record import Step
 
 BETA = 0.1  # of DPO
-CURVE = ("step", "proxy", "gold", "kl", "entropy", "length", "seconds")
 MODULE = "python -m lablib.alignment.train_command"
 
-# ---------------------------------------------------------------- the three
+# ---------------------------------------------------------------- the four
 
 
 def reward(arguments: Sequence[str] | None = None, prog: str = f"{MODULE} reward") -> int:
     """`lab train reward`."""
-    return _run("reward", make_reward, _parser(prog, "Learn a reward from pairs of answers."), arguments)
+    return run("reward", make_reward, parser_of(prog, "Learn a reward from pairs of answers."), arguments)
 
 
 def ppo(arguments: Sequence[str] | None = None, prog: str = f"{MODULE} ppo") -> int:
     """`lab train ppo`."""
-    parser = _parser(prog, "Improve the tuned model by PPO, with a learned reward.", pairs=False)
+    parser = parser_of(prog, "Improve the tuned model by PPO, with a learned reward.", pairs=False)
     parser.add_argument("--objective", nargs="*", default=[], metavar="NAME=VALUE", help="such as beta=0.1")
     parser.add_argument("--prompts", type=int, default=64, help="prompts a step (64)")
     parser.add_argument("--reward", type=Path, metavar="FOLDER", help="of the reward model (your own, or the course's)")
-    return _run("ppo", make_ppo, parser, arguments)
+    return run("ppo", make_ppo, parser, arguments)
 
 
 def dpo(arguments: Sequence[str] | None = None, prog: str = f"{MODULE} dpo") -> int:
     """`lab train dpo`."""
-    parser = _parser(prog, "Improve the tuned model by DPO, on pairs of its answers.")
+    parser = parser_of(prog, "Improve the tuned model by DPO, on pairs of its answers.")
     parser.add_argument("--beta", type=float, default=BETA, help=f"how dear it is to leave the tuned model ({BETA})")
-    return _run("dpo", make_dpo, parser, arguments)
+    return run("dpo", make_dpo, parser, arguments)
 
 
-def _parser(prog: str, description: str, pairs: bool = True) -> argparse.ArgumentParser:
-    """The arguments that all have."""
-    made = argparse.ArgumentParser(prog=prog, description=description)
-    made.add_argument("--sft", default="sft", metavar="NAME", help="the model to begin with (sft)")
-    made.add_argument("--folder", type=Path, help="where the model goes (where the labs look for your own)")
-    made.add_argument("--seed", type=int, default=0, help="of pairs, labels, order and rollouts (0)")
-    made.add_argument("--recipe", nargs="*", default=[], metavar="NAME=VALUE", help="such as steps=100 lr=3e-4")
-    if pairs:
-        made.add_argument("--pairs", type=int, default=PAIRS, help=f"that are collected, a tenth held out ({PAIRS})")
-    return made
-
-
-Make = Callable[[argparse.Namespace, Carried, Path], dict[str, Any]]
-
-
-def _run(name: str, make: Make, parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> int:
-    """0 when the model was written, 1 when a loss became no number, 2 for wrong input, 130 after Ctrl-C."""
-    words = list(sys.argv[1:] if arguments is None else arguments)
-    given = parser.parse_args(words)
-    folder: Path = given.folder or own_path(name)
-    try:
-        sft = load(given.sft)
-        print(f"from {sft.origin}", flush=True)
-        made = make(given, sft, folder)
-        about = {
-            "name": name,
-            "command": " ".join(["lab train", name, *_without_folder(words)]),
-            "from": {key: sft.record.get(key) for key in ("name", "command", "seconds")},
-            "hardware": hardware(),
-            "model": asdict(sft.model.config),
-            "parameters": sft.model.config.parameters,
-            "seed": given.seed,
-        }
-        atomic.write(folder / RECORD, (json.dumps({**about, **made}, indent=1) + "\n").encode())
-    except Diverged as error:
-        print(f"the run diverged: {error}", file=sys.stderr)
-        return 1
-    except (OSError, ValueError) as error:
-        print(f"{parser.prog}: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("stopped by Ctrl-C; what was there before is there still", file=sys.stderr)
-        return INTERRUPTED
-    print(f"{folder}: {made['seconds']} s of training")
-    return 0
-
-
-def _without_folder(words: Sequence[str]) -> list[str]:
-    """Where a model was written says nothing of how it was made."""
-    kept, skip = [], False
-    for word in words:
-        if not skip and not word.startswith("--folder"):
-            kept.append(word)
-        skip = word == "--folder"
-    return kept
+def cai(arguments: Sequence[str] | None = None, prog: str = f"{MODULE} cai") -> int:
+    """`lab train cai`."""
+    parser = parser_of(
+        prog, "Improve the tuned model by a constitution, with its own critiques and labels.", pairs=False
+    )
+    for name, what in OPTIONS.items():
+        parser.add_argument(f"--{name}", nargs="*", default=[], metavar="NAME=VALUE", help=what)
+    return run("cai", make_cai, parser, arguments)
 
 
 # ---------------------------------------------------------------- reward
@@ -210,13 +157,6 @@ def _worth(test: Sequence[Preference], result: Evaluation) -> dict[str, Any]:
 # ---------------------------------------------------------------- policies
 
 
-def score_by(folder: Path | None) -> Score:
-    """The reward of the model in a folder; None: of the learner's own reward model, else of the course's."""
-    if folder is None:
-        folder = checkpoints.find("reward")[0]
-    return partial(learned, models=[reward_model.load(folder)])
-
-
 def make_ppo(given: argparse.Namespace, sft: Carried, folder: Path) -> dict[str, Any]:
     """Improve the tuned model with a reward model."""
     if any(word.startswith("objective=") for word in given.recipe):
@@ -228,26 +168,17 @@ def make_ppo(given: argparse.Namespace, sft: Carried, folder: Path) -> dict[str,
     chance = torch.Generator().manual_seed(given.seed)
     prompts = Prompts(given.prompts, given.seed)
     steps = ppo_steps(policy, sft.model, critic, sft.tokenizer, prompts, score, settings, chance, gold_scores)
-    curve = [_short(step) for step in _told(steps)]
+    seen = []
+    for step in steps:
+        seen.append(step)
+        told(step)
     return {
         "settings": asdict(settings),
         "prompts_a_step": given.prompts,
-        "seconds": round(math.fsum(step["seconds"] for step in curve), 1),
+        "seconds": round(math.fsum(step.seconds for step in seen), 1),
         **write_policy(policy, sft, folder, score, given.seed),
-        "curve": curve,
+        "curve": curve(seen),
     }
-
-
-def _told(steps: Iterator[RLStep]) -> Iterator[RLStep]:
-    for step in steps:
-        if step.step == 1 or step.step % 10 == 0:
-            print(f"step {step.step:>4}  proxy {step.proxy:6.2f}  gold {step.gold:.3f}  KL {step.kl:6.2f}", flush=True)
-        yield step
-
-
-def _short(step: RLStep) -> dict[str, Any]:
-    numbers = {name: step.numbers[name] for name in CURVE}
-    return {name: round(value, 4) if isinstance(value, float) else value for name, value in numbers.items()}
 
 
 def make_dpo(given: argparse.Namespace, sft: Carried, folder: Path) -> dict[str, Any]:
@@ -265,26 +196,21 @@ def make_dpo(given: argparse.Namespace, sft: Carried, folder: Path) -> dict[str,
     seen = []
     for step in dpo_loop.train(policy, table, recipe, dpo_loop.dpo(given.beta)):
         seen.append(step)
-        if step.step == 1 or step.step % 10 == 0:
-            print(f"step {step.step:>4}  loss {step.loss:.4f}  accuracy {step.accuracy:.2f}", flush=True)
-    names = ("step", "loss", "accuracy", "margin", "chosen_moved", "rejected_moved")
-    score: Score | None = None
-    with contextlib.suppress(FileNotFoundError):  # the learned reward is only looked at: DPO does without
-        score = score_by(None)
+        told(step)
     return {
         "pairs": _about(found, learn, test),
         "recipe": asdict(recipe),
         "beta": given.beta,
         "seconds": round(math.fsum(step.seconds for step in seen), 1),
-        **write_policy(policy, sft, folder, score, given.seed),
-        "curve": [{name: round(getattr(step, name), 4) for name in names} for step in seen[:: max(1, len(seen) // 40)]],
+        **write_policy(policy, sft, folder, score_if_any(), given.seed),
+        "curve": curve(seen),
     }
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """`python -m lablib.alignment.train_command reward …`: which model, and its command's arguments."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    commands: dict[str, Callable[[Sequence[str]], int]] = {"reward": reward, "ppo": ppo, "dpo": dpo}
+    commands: dict[str, Callable[[Sequence[str]], int]] = {"reward": reward, "ppo": ppo, "dpo": dpo, "cai": cai}
     if not words or words[0] not in commands:
         print(f"{MODULE}: expected one of {', '.join(commands)}, and its arguments", file=sys.stderr)
         return 2

@@ -8,15 +8,15 @@ Three ways to get a trunk: a copy of the reward model's (Ouyang et al. 2022, §3
 or the policy's own, *shared*: then one pass makes both, half the work and half the memory, and the critic's gradient moves the policy, too
 (Schulman et al. 2017, §5, where both share parameters).
 
-Axes: N answers, T tokens, D model width. Left out: a value head with a hidden layer; distributions over values.
+Axes: N answers, T tokens, D model width, m places that are computed (see `log_probs.counted`).
+Left out: a value head with a hidden layer; distributions over values.
 """
 
 import copy
 
-import torch
 from torch import Tensor, nn
 
-from lablib.alignment.log_probs import Answers
+from lablib.alignment.log_probs import Answers, counted, spread
 from lablib.architecture.decoder import CausalModel
 
 
@@ -35,13 +35,13 @@ class ValueModel(nn.Module):
         nn.init.zeros_(self.head.bias)
 
     def of(self, hidden: Tensor) -> Tensor:
-        """Values from the trunk's hidden states: (n, D) -> (n,), float32."""
+        """Values from the trunk's hidden states: (m, D) -> (m,), float32."""
         return self.head(hidden)[:, 0].float()
 
     def forward(self, answers: Answers) -> Tensor:
         """The values before each token of each answer: (N, T), in the rewards' unit; 0 where the mask is False."""
-        hidden = self.trunk.hidden(answers.inputs)[answers.mask]  # (N, T) -> (N, T, D) -> (n, D)
-        return spread(self.of(hidden), answers.mask)  # (n,) -> (N, T)
+        hidden, _ = counted(self.trunk, answers)  # (N, T) -> (m, D)
+        return spread(self.of(hidden), answers.mask)  # (m,) -> (N, T)
 
     def shares(self, policy: CausalModel) -> bool:
         """Is its trunk the policy itself?"""
@@ -51,13 +51,3 @@ class ValueModel(nn.Module):
 def copied(trunk: CausalModel) -> CausalModel:
     """A copy of a trunk that learns on its own, all of its weights set free."""
     return copy.deepcopy(trunk).requires_grad_(True)
-
-
-def spread(numbers: Tensor, mask: Tensor) -> Tensor:
-    """Numbers of the places that count, (n,), put where they belong: (N, T), 0 elsewhere.
-
-    >>> spread(torch.tensor([5.0, 6.0]), torch.tensor([[False, True], [True, False]]))
-    tensor([[0., 5.],
-            [6., 0.]])
-    """
-    return torch.zeros_like(mask, dtype=numbers.dtype).masked_scatter(mask, numbers)

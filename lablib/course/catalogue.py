@@ -43,7 +43,7 @@ LABS = (
     Lab("07", "pretraining", "Pre-training", "the loss, the schedule, sampling, the KV cache", 240),
     Lab("08", "objectives", "Other objectives", "masking, span corruption, revealing masks", 90),
     Lab("09", "sft", "Instruction tuning", "chat template, loss mask, packing, the tuning step", 90),
-    Lab("10", "lora", "Small adapters", "LoRA, adapters, prompt and prefix tuning"),
+    Lab("10", "lora", "Small adapters", "LoRA, merge, bottleneck, prompt and prefix tuning, BitFit, adding adapters", 120),
     Lab("11", "rag", "Retrieval", "BM25, dense retrieval, fusion, a prompt with citations", 180),
     Lab("12", "rlhf", "Learning from preferences", "a reward model, PPO, GRPO"),
     Lab("13", "dpo", "Preferences without a reward model", "DPO and its relatives"),

@@ -28,6 +28,7 @@ TRAINED = {
     "reward": ("lablib.alignment.train_command:reward", "a reward model, learned from pairs of its answers, of lab 12"),
     "ppo": ("lablib.alignment.train_command:ppo", "the tuned model, improved by PPO with that reward, of lab 12"),
     "dpo": ("lablib.alignment.train_command:dpo", "the tuned model, improved by DPO on such pairs, of lab 13"),
+    "cai": ("lablib.alignment.train_command:cai", "the tuned model after both stages of Constitutional AI, of lab 14"),
 }
 
 

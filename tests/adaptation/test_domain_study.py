@@ -138,7 +138,6 @@ def test_a_row_says_how_it_was_made_and_what_came_out(little):
     model = prepared(little.model, TOKENIZER, "lora r=8", 1)
     assert row["held_bytes"] == training_bytes(model)
     assert row["step_bytes"] > 8 * row["trainable"]
-    assert row["seconds"] > 0
     assert row["domain_loss"] > row["domain_floor"] > 0
     assert row["world_loss"] > row["world_floor"] > 0
     for phrasing in ("seen", "held_out"):
@@ -154,6 +153,16 @@ def test_the_base_model_is_judged_untrained(little):
     assert row["curve"] == []
     assert "trainable" not in row
     assert row["domain_loss"] > row["domain_floor"]
+
+
+def test_a_run_may_be_timed_instead_of_judged(little, monkeypatch):
+    monkeypatch.setattr(studies, "WARM", 1)
+    row = studies.perform(Run("norms", "norms", 0, documents=40, judged="", steps=4), little)
+    assert len(row["took"]) == 3
+    assert min(row["took"]) <= row["step_seconds"] <= max(row["took"])
+    assert "domain_loss" not in row
+    assert "ms a step" in studies.said(row)
+    assert {run.method for run in studies.seconds((0,))} == set(METHODS)
 
 
 def test_a_run_that_diverges_is_judged_and_says_so(little):

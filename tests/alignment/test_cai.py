@@ -7,7 +7,7 @@ import pytest
 import torch
 from constitution_helpers import BAD, GOOD, Pretender
 
-from lablib.alignment.cai import answers_to, by_round, feedback_stage, supervised_stage
+from lablib.alignment.cai import by_round, feedback_stage, supervised_stage
 from lablib.alignment.constitution import load
 from lablib.alignment.self_critique import critique_and_revise
 from lablib.corpus.world import World
@@ -31,6 +31,18 @@ def test_stage_one_tunes_on_revised_answers_and_on_first_answers_to_harmless_pro
     assert [one.kind for one in found.examples] == ["constitution", "constitution", "harmless"]
     assert len(found.transcripts) == len(found.kept) == 2
     assert not found.dropped
+
+
+def test_answers_to_harmless_prompts_are_revised_where_that_is_asked_for():
+    red, white = ["How can I steal it?"], ["Where does she live?", "What is this?"]
+    as_they_are, mended = (
+        supervised_stage(Pretender(), lambda some: "", red, white, HARM, Random(0), 1, harmless_rounds=rounds)
+        for rounds in (0, 1)
+    )
+    last = [[one.turns[-1].text for one in found.examples] for found in (as_they_are, mended)]
+    assert last == [[GOOD, BAD, BAD], [GOOD, GOOD, GOOD]]
+    assert [one.kind for one in mended.examples] == ["constitution", "harmless", "harmless"]
+    assert len(mended.transcripts) == 1, "of the red team alone"
 
 
 def test_stage_one_with_nothing_to_learn_says_so():
@@ -83,9 +95,3 @@ def test_stage_two_labels_and_trains_on_the_chosen_and_the_rejected():
         feedback_stage(judge, len, prompts, pairs, load(), Random(0), surer_than=0.9999)
     with pytest.raises(ValueError, match=r"surer_than = 0.3: expected a probability"):
         feedback_stage(judge, len, prompts, pairs, load(), Random(0), surer_than=0.3)
-
-
-def test_answers_are_asked_for_one_prompt_at_a_time():
-    model = Pretender()
-    assert answers_to(model, RED) == [BAD, BAD]
-    assert [len(talk) for talk in model.asked] == [1, 1]

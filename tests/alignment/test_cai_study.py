@@ -10,10 +10,11 @@ import torch
 from constitution_helpers import GOOD
 
 from lablib.adaptation.critique import BREAKS, KEEPS
+from lablib.alignment import cai_conflict_runs as conflicts
 from lablib.alignment import cai_feedback_runs as feedback
 from lablib.alignment import cai_runs as runs
 from lablib.alignment import cai_study as studies
-from lablib.alignment.ai_labels import AILabel
+from lablib.alignment.ai_labels import AILabel, Question, in_both_orders, verdict_judge
 from lablib.alignment.constitution import load
 from lablib.alignment.grpo_training import GRPO
 from lablib.alignment.misalignment import KINDS, refuses
@@ -59,9 +60,16 @@ def little(monkeypatch):
     sft = Carried(model, TOKENIZER, {"command": "lab train sft"}, "a tiny one")
     monkeypatch.setattr(runs, "carried", lambda name: sft)
     monkeypatch.setattr(feedback, "carried", lambda name: sft)
-    for module in (runs, feedback):
+    for module in (runs, conflicts):
         monkeypatch.setattr(module, "JUDGED", TINY)
-    caches = (runs.first_answers, runs.judged_before, runs.stage_one, feedback.pairs_of, feedback.labelled)
+    caches = (
+        runs.first_answers,
+        runs.judged_before,
+        runs.shared_writer,
+        runs.stage_one,
+        feedback.pairs_of,
+        feedback.labelled,
+    )
     for one in caches:
         one.cache_clear()
     yield sft
@@ -73,8 +81,9 @@ def little(monkeypatch):
 
 
 DIFFERS = {
+    "rates": {"recipe", "replay"},
     "rounds": {"principles", "always"},
-    "stage1": {"rounds", "harmless", "principles"},
+    "stage1": {"rounds", "harmless", "harmless_rounds", "likeliest"},
     "labels": {"judge", "principles"},
     "stage2": {"labels", "method", "start"},
     "principles": {"principles"},
@@ -155,6 +164,23 @@ def test_first_answers_are_drawn_and_later_turns_are_the_likeliest(little):
     assert one[0] == one[2] == other[1]
     assert one[1] != other[0]
     assert write(0, [longer, single, longer]) == one
+    likeliest = [runs.shared_writer(seed, likeliest=True)([single]) for seed in (0, 1)]
+    assert likeliest[0] == likeliest[1] != [one[1]]
+
+
+def test_what_was_said_in_a_talk_is_said_again_and_asked_for_once():
+    asked = []
+
+    def write(talks):
+        asked.append(talks)
+        return [f"{talk[-1].text} {len(asked)}.{i}" for i, talk in enumerate(talks)]
+
+    again = runs.remembered(write)
+    a, b = (Turn("user", "a"),), (Turn("user", "b"),)
+    assert again([a, a, b]) == ["a 1.0", "a 1.1", "b 1.2"], "the same prompt twice has two answers"
+    assert again([b, a]) == ["b 1.2", "a 1.0"]
+    assert again([b, b, a]) == ["b 1.2", "b 3.0", "a 1.0"]
+    assert asked == [[a, a, b], [], [b]]
 
 
 # ---------------------------------------------------------------- revision and stage 1
@@ -171,12 +197,12 @@ def thieves(monkeypatch, little):
 
 
 def test_harm_falls_where_the_critic_finds_it_and_stays_where_no_principle_asks(little, thieves):
-    row = runs.revise(runs.Rounds("harm", 0, ("no-harm",), rounds=2), little)
+    row = runs.revise(runs.Rounds("harm", 0, ("no-harm",), rounds=2))
     assert [at["goes along"][0] for at in row["by_round"]] == [1.0, 0.0, 0.0]
     assert row["critiques"] == {"harmless": [10, 10, 0, 0]}
     assert row["kept"]["goes along"][3] == 10
     assert not row["dropped"]
-    blind = runs.revise(runs.Rounds("truth", 0, ("truth",), rounds=1), little)
+    blind = runs.revise(runs.Rounds("truth", 0, ("truth",), rounds=1))
     assert [at["goes along"][0] for at in blind["by_round"]] == [1.0, 1.0]
     assert blind["critiques"] == {"honest": [0, 0, 0, 10]}
     json.dumps([row, blind])
@@ -206,6 +232,35 @@ def test_stage_one_learns_from_revised_answers_and_changes_nothing_else(little, 
     learned = runs.stage_one(runs.Tune("one", 0, red=3, harmless=2, rounds=1, recipe=recipe))[0]
     assert any(not torch.equal(a, b) for a, b in zip(before, learned.parameters(), strict=True))
     json.dumps(row)
+
+
+def test_documents_are_read_besides_where_that_is_asked_for(little, monkeypatch):
+    critic = Critic({})
+    monkeypatch.setattr(runs, "own_writer", lambda *given: critic)
+    recipe = replace(runs.TUNE, batch=2, dtype="float32")
+    run = runs.Tune("", 0, red=3, harmless=2, rounds=0, harmless_rounds=0, recipe=recipe)
+    with_them, again, without = (
+        runs.self_taught(replace(run, replay=rows), little, critic)[0].state_dict() for rows in (1, 1, 0)
+    )
+    assert all(torch.equal(with_them[key], again[key]) for key in with_them)
+    assert not all(torch.equal(with_them[key], without[key]) for key in with_them)
+
+
+def test_a_run_upon_stage_one_is_known_by_the_settings_of_both(little):
+    alone, upon = (
+        studies.settings_of(run, little)
+        for run in (feedback.Learn("one", 0), feedback.Learn("one", 0, start="stage 1"))
+    )
+    assert "stage_1" not in alone
+    assert upon["stage_1"]["red"] == runs.Tune("", 0).red
+    assert "label" not in upon["stage_1"], "a label tells nothing apart"
+    json.dumps(upon)
+
+
+def test_one_of_a_few_words_that_is_none_of_them_is_said():
+    for name, value in (("labels", "humans"), ("method", "ppo"), ("start", "base"), ("judge", "coin")):
+        with pytest.raises(ValueError, match=f"{name} = '{value}': expected"):
+            feedback.Learn("one", 0, **{name: value})
 
 
 # ---------------------------------------------------------------- labels and stage 2
@@ -243,6 +298,22 @@ def test_a_pair_is_turned_where_the_judge_chooses_the_other_answer():
     assert other.gold_difference() == -one.gold_difference() < 0
 
 
+def test_a_verdict_in_both_orders_costs_one_reading(little):
+    read = []
+
+    def judge(questions):
+        read.extend(questions)
+        return verdict_judge(little.model, TOKENIZER)(questions)
+
+    texts = [("a?", "Yes.", "No."), ("a?", "No.", "Yes."), ("b?", "Yes, and no.", "No.")]
+    questions = [Question(*some, OURS[id]) for some in texts for id in ("truth", "no-harm")]
+    found = in_both_orders(feedback.asked_once(judge), questions)
+    assert len(read) == 4, "the second two are the first two turned round"
+    for one, other in zip(found, in_both_orders(verdict_judge(little.model, TOKENIZER), questions), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-7)
+    assert len({round(p, 6) for p in found[0].tolist()}) > 4
+
+
 @pytest.mark.parametrize("judge", feedback.JUDGES)
 def test_labels_are_counted_on_all_pairs_and_on_either_half(collected, judge):
     row = studies.perform(feedback.Label("one", 0, judge, principles=2, n=12), collected)
@@ -272,8 +343,8 @@ def test_a_policy_learns_from_labels(collected, labels, method):
 
 
 def test_both_sorts_of_labels_speak_of_the_same_pairs(collected):
-    people, _ = feedback.labelled("people", "sft", 0, 12, 1)
-    ai, _ = feedback.labelled("AI", "sft", 0, 12, 1)
+    people = feedback.labelled("people", "sft", 0, 12, 1)
+    ai = feedback.labelled("AI", "sft", 0, 12, 1)
     both = [{(one.asked, frozenset((one.chosen, one.rejected))) for one in some} for some in (people, ai)]
     assert both[1] <= both[0]
     assert len(both[1]) >= len(both[0]) - 2
@@ -284,7 +355,7 @@ def test_both_sorts_of_labels_speak_of_the_same_pairs(collected):
 
 def test_one_answer_helps_and_the_other_declines():
     some = runs.asked({"harmful": 4, "look-alike": 4, "helpful": 4}, "test")
-    both = feedback.helps_and_declines(some, Random(0))
+    both = conflicts.helps_and_declines(some, Random(0))
     assert len(both) >= 8
     for one, helps, declines in both:
         right, wrong = (declines, helps) if one.kind_of in runs.RED else (helps, declines)
@@ -294,7 +365,7 @@ def test_one_answer_helps_and_the_other_declines():
 
 
 def test_a_weight_goes_from_one_principle_to_the_other(little, monkeypatch):
-    monkeypatch.setattr(feedback, "revise", lambda run, tuned: {"by_round": [{"goes along": [0.5]}]})
+    monkeypatch.setattr(conflicts, "revise", lambda run: {"by_round": [{"goes along": [0.5]}]})
 
     def opinion(model, tokenizer):
         """By the first principle to decline, by the other to help, and a little surer of that."""
@@ -304,8 +375,8 @@ def test_a_weight_goes_from_one_principle_to_the_other(little, monkeypatch):
         )
 
     monkeypatch.setattr(feedback, "verdict_judge", opinion)
-    monkeypatch.setattr(feedback, "JUDGED", {"harmful": 8})
-    row = feedback.compete(feedback.Conflict("one", 0, "no-harm", "openness", scale=1), little)
+    monkeypatch.setattr(conflicts, "JUDGED", {"harmful": 8})
+    row = conflicts.compete(conflicts.Conflict("one", 0, "no-harm", "openness", scale=1), little)
     helps = row["chosen"]["harmful"]["helps"]
     assert row["weights"][0] == 0
     assert helps[0] == 1

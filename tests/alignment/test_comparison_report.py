@@ -231,7 +231,7 @@ def domain_run(method, seed, facts):
     return {
         "method": method,
         "seed": seed,
-        "seconds": 10.0 + seed,
+        "recipe": None if method == "base" else {"steps": 100},
         "trainable": 5,
         "domain_loss": 2.0,
         "domain_floor": 1.5,
@@ -243,12 +243,15 @@ def domain_run(method, seed, facts):
 
 def test_specialisation_reads_what_is_there():
     runs = [domain_run("lora r=8", seed, 5 + seed) for seed in (0, 1, 2)] + [domain_run("base", 0, 1)]
-    found = specialisation({"domain_methods": {"runs": runs}})
+    timed = [{"method": "lora r=8", "seed": seed, "step_seconds": 0.1 + seed / 100} for seed in (0, 1, 2)]
+    found = specialisation({"domain_methods": {"runs": runs}, "domain_seconds": {"runs": timed}})
     assert [one["method"] for one in found["tuned"]] == ["base", "lora r=8"]
     lora = found["tuned"][1]
     assert (lora["row"], lora["seeds"], lora["trainable"]) == ("PEFT", 3, 5)
     assert lora["facts"] == [0.6, 0.5, 0.7]
     assert lora["seconds"] == [11.0, 10.0, 12.0]
+    assert found["tuned"][0]["seconds"] == [0.0, 0.0, 0.0]
+    assert specialisation({"domain_methods": {"runs": runs}})["tuned"] == []
     assert (lora["above_floor"][0], lora["world_loss"][0]) == (0.5, 0.25)
     assert found["retrieval"] == []
     assert specialisation({}) == {"tuned": [], "retrieval": []}

@@ -40,12 +40,12 @@ def sft(monkeypatch, tmp_path):
     config = DecoderConfig(V=TOKENIZER.V, D=16, H=1, L=1, hidden=16, context=256)
     model = Decoder(config, generator=torch.Generator().manual_seed(0))
     base_command.save(model, checkpoints.own_path("sft"), TOKENIZER, {"name": "sft", "command": "lab train sft"})
-    runs.pairs_of.cache_clear()
-    runs.reward_model.cache_clear()
+    for one in (runs.collected, runs.pairs_of, runs.reward_model, runs.by_tuned):
+        one.cache_clear()
     monkeypatch.setattr(runs, "score_of", short_score(runs.score_of))
     yield checkpoints.load("sft")
-    runs.pairs_of.cache_clear()
-    runs.reward_model.cache_clear()
+    for one in (runs.collected, runs.pairs_of, runs.reward_model, runs.by_tuned):
+        one.cache_clear()
 
 
 def collected(model, tokenizer, n, generator):
@@ -69,7 +69,7 @@ def short_score(real):
         if kind == "verified":
             return real(kind, seed)
         members = range(runs.MEMBERS) if kind == "ensemble" else range(1)
-        models = [runs.reward_model(seed + 100 * member, 24, SHORT) for member in members]
+        models = [runs.reward_model(seed, 24, SHORT, member) for member in members]
         return lambda rollout: runs.learned(rollout, models)
 
     return score_of
@@ -117,8 +117,29 @@ def test_a_reward_model_is_told_beside_its_ceiling(sft):
     assert 0 <= row["calibration_error"] <= 1
     assert row["per_word"][1] < row["per_word"][0] < row["per_word"][2]
     assert row["tested_on"] >= 1
-    train, test = runs.pairs_of(0, 24)[0], runs.pairs_of(1000, runs.PAIRS)[1]
+    train, test = runs.pairs_of(0, 24)[0], runs.pairs_of(0, runs.PAIRS)[1]
     assert not {pair.asked for pair in train} & {pair.asked for pair in test}
+    assert len(test) == row["tested_on"], "all sizes of a seed are tested on the same pairs"
+    assert runs.pairs_of(0, runs.PAIRS)[0][: len(train)] == train, "fewer pairs are the first of many"
+
+
+def test_the_members_of_an_ensemble_learn_from_the_same_pairs_and_differ(sft, monkeypatch):
+    seen = []
+    monkeypatch.setattr(runs, "trained", lambda base, pairs, *rest: seen.append((pairs, rest)) or base)
+    for member in range(runs.MEMBERS):
+        runs.reward_model(0, 24, SHORT, member)
+    assert all(pairs == seen[0][0] for pairs, _ in seen)
+    assert len({recipe.seed for _, (_, recipe, _) in seen}) == runs.MEMBERS
+    assert len({chance.initial_seed() for _, (_, _, chance) in seen}) == runs.MEMBERS
+
+
+def test_what_was_gained_is_a_mean_over_pairs_of_answers():
+    before = [Judgement(0.0, 1.0, 1.0), Judgement(1.0, 1.0, 1.0), Judgement(0.25, 1.0, 1.0)]
+    after = [Judgement(1.0, 1.0, 1.0), Judgement(1.0, 1.0, 0.5), Judgement(0.25, 1.0, 1.0)]
+    mean, low, high = runs.gained((None, after), (None, before))  # 1/3, −1/6 and 0
+    assert mean == pytest.approx(1 / 18, abs=1e-5)
+    deviation = (((1 / 3 - 1 / 18) ** 2 + (1 / 6 + 1 / 18) ** 2 + (1 / 18) ** 2) / 2) ** 0.5
+    assert (high - mean, mean - low) == pytest.approx([1.959964 * deviation / 3**0.5] * 2, abs=2e-5)
 
 
 @pytest.mark.parametrize("kind", ["learned", "ensemble", "verified"])
@@ -126,16 +147,35 @@ def test_a_reward_model_is_told_beside_its_ceiling(sft):
 def test_a_policy_is_judged_before_and_after(sft, kind, method):
     settings = studies.PLAIN if method == "ppo" else GRPO(steps=2, per_prompt=2)
     settings = replace(little(Improve("", 0, settings)).settings, steps=2, lr=1e-2, warmup=0)
+    if kind == "verified":
+        settings = replace(settings, epochs=1, minibatch=64)
     before = {name: weight.clone() for name, weight in sft.model.state_dict().items()}
     row = runs.perform(Improve("tiny", 0, settings, kind, prompts=4), sft)
     assert row["before"]["kl"] == 0.0
-    # no answer of an untrained model is right: all rewards are alike, and nothing may move
-    assert (row["after"]["kl"] == 0.0) == (kind == "verified")
+    # no answer of an untrained model is right: all rewards are alike, and nothing moves but by rounding, in GRPO's KL term
+    if kind == "verified":
+        assert row["curve"][0]["gradient_norm"] < 1e-5
+        assert abs(row["after"]["kl"]) < (1e-12 if method == "ppo" else 0.05)
+    else:
+        assert min(step["gradient_norm"] for step in row["curve"]) > 1e-3
+        assert row["after"]["kl"] != 0.0
     assert [step["step"] for step in row["curve"]] == [1, 2]
     assert set(row["curve"][0]) == set(runs.KEPT)
     assert (row["curve"][0]["explained"] is None) == (method == "grpo")
     mine = sum(weight.numel() for weight in sft.model.parameters())
     assert row["trainable_weights"] == (mine if method == "grpo" else 2 * mine + sft.model.config.D + 1)
+    members = {"learned": 1, "ensemble": runs.MEMBERS, "verified": 0}[kind]
+    assert row["frozen_weights"] == (1 + members) * mine
+    assert row["megabytes"] == pytest.approx(
+        (16 * row["trainable_weights"] + 4 * row["frozen_weights"]) / 1e6, abs=0.05
+    )
+    golds = [row[when]["gold"][0] for when in ("before", "after")]
+    assert row["gained"][0] == pytest.approx(golds[1] - golds[0], abs=2e-5)
+    for name in ("helpful", "honest", "harmless", "says_twice"):
+        assert 0 <= row["after"][name] <= 1
+    assert row["after"]["gold"][0] == pytest.approx(
+        sum(row["after"][name] for name in ("helpful", "honest", "harmless")) / 3, abs=2e-5
+    )
     assert len(row["after"]["gallery"]) == 3
     proxies = [one["proxy"] for one in row["after"]["gallery"]]
     assert proxies == sorted(proxies, reverse=True)

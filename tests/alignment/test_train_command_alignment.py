@@ -1,4 +1,4 @@
-"""`lab train reward`, `ppo` and `dpo`, tiny: each writes a model that is read again, and a record that says how it was made."""
+"""`lab train reward`, `ppo`, `dpo` and `cai`, tiny: each writes a model that is read again, and a record that says how it was made."""
 
 import json
 from dataclasses import replace
@@ -6,13 +6,23 @@ from random import Random
 
 import pytest
 import torch
+from constitution_helpers import Pretender
 from rl_helpers import policy
 
 from lablib import checkpoints
 from lablib.adaptation.chat import PAD
 from lablib.adaptation.sft_command import save
-from lablib.alignment import dpo_study, policy_record, reward_model, rlhf_runs
+from lablib.alignment import (
+    cai_feedback_runs,
+    cai_runs,
+    cai_training,
+    dpo_study,
+    policy_record,
+    reward_model,
+    rlhf_runs,
+)
 from lablib.alignment import train_command as command
+from lablib.alignment.constitution import load
 from lablib.alignment.preference_pairs import collect, held_out_by_prompt
 from lablib.alignment.reward_training import evaluate
 from lablib.architecture.decoder import Decoder
@@ -23,6 +33,12 @@ TINY = {
     "reward": ["--pairs", "60", "--recipe", "steps=3", "batch=4", "dtype=float32"],
     "ppo": ["--prompts", "4", "--recipe", "steps=2", "most=8", "minibatch=4", "epochs=1"],
     "dpo": ["--pairs", "24", "--recipe", "batch=4", "dtype=float32"],
+    "cai": [
+        *("--stage1", "red=4", "harmless=3", "rounds=1", "harmless_rounds=1", "replay=1"),
+        *("--recipe", "batch=4", "dtype=float32", "--stage2", "pairs=40", "principles=1"),
+        *("--reward", "batch=4", "dtype=float32", "--grpo", "steps=2", "per_prompt=2", "most=6", "minibatch=4"),
+        *("--dpo", "batch=4", "dtype=float32"),
+    ],
 }
 
 
@@ -34,12 +50,16 @@ def writer():
     return model.eval()
 
 
-COMMANDS = {"reward": command.reward, "ppo": command.ppo, "dpo": command.dpo}
+COMMANDS = {"reward": command.reward, "ppo": command.ppo, "dpo": command.dpo, "cai": command.cai}
+FEW = {"harmful": 3, "private": 2, "helpful": 3, "look-alike": 2, "unknowable": 2}
 
 
 @pytest.fixture
 def little(monkeypatch, tmp_path):
-    """A learner with a tiny tuned model of their own that writes letters, short answers, and little to judge on."""
+    """A learner with a tiny tuned model of their own that writes letters, short answers, and little to judge on.
+
+    Letters are no critiques, so a make-believe critic speaks in stage 1.
+    """
     monkeypatch.setenv("LABLIB_HOME", str(tmp_path / "home"))
     monkeypatch.delenv("LABLIB_CHECKPOINTS", raising=False)
     monkeypatch.setattr(policy_record, "PROMPTS", 6)
@@ -47,6 +67,10 @@ def little(monkeypatch, tmp_path):
     monkeypatch.setattr(rlhf_runs, "JUDGED", 6)
     short = collect
     monkeypatch.setattr(command, "collect", lambda *given: short(*given, most=6))
+    monkeypatch.setattr(cai_feedback_runs, "collect", lambda *given, **named: short(*given, most=6, **named))
+    monkeypatch.setattr(cai_training, "own_writer", lambda *given: Pretender())
+    for module in (cai_runs, cai_training):
+        monkeypatch.setattr(module, "JUDGED", FEW)
     save(writer(), checkpoints.own_path("sft"), TOKENIZER, {"name": "sft", "command": "lab train sft", "seconds": 7})
 
 
@@ -103,6 +127,42 @@ def test_ppo_learns_with_that_reward_and_dpo_needs_none(little):
     assert dpo["recipe"]["steps"] == dpo["pairs"]["learned_from"] // 4
     assert dpo["recipe"]["lr"] == dpo_study.LIKE_DPO.lr
     assert dpo["curve"][0]["margin"] == pytest.approx(0, abs=1e-3)
+
+
+@pytest.mark.parametrize("method", ["grpo", "dpo"])
+def test_cai_goes_through_both_stages_and_is_measured_behind_each(little, method):
+    words = TINY["cai"].copy()
+    words.insert(words.index("pairs=40"), f"method={method}")
+    assert command.cai([*words, "--seed", "2"]) == 0
+    record, mine = record_of("cai"), checkpoints.load("cai")
+    assert mine.record == record
+    assert record["command"] == " ".join(["lab train cai", *words, "--seed 2"])
+    first, second = record["stage_1"], record["stage_2"]
+    assert (first["red"], first["harmless"], first["rounds"], first["replay"]) == (4, 3, 1, 1)
+    assert first["recipe"]["lr"] == cai_runs.TUNE.lr
+    assert first["learned_from"] == 7
+    assert first["kept"] == 4
+    assert not first["dropped"]
+    assert second["method"] == method
+    assert 0 < second["learned_from"] <= second["labelled"] <= 40
+    assert 0 <= second["labels_right"] <= 1
+    assert ("grpo" in second, "dpo" in second) == (method == "grpo", method == "dpo")
+    assert ("reward_accuracy" in second) == (method == "grpo")
+    assert len(record["curve"]) == (2 if method == "grpo" else second["steps"])
+    assert set(record["constitution"]) == {one.id for one in load().on}
+    # every figure beside the tuned model's; the copy after stage 1 differs from both
+    assert record["adherence"]["n"] == record["sft_adherence"]["n"] == 6
+    assert record["measured_on"] == FEW
+    assert list(record["measured"]) == ["tuned", "stage 1", "cai"]
+    for found in record["measured"].values():
+        assert found["goes along"][3] == FEW["harmful"] + FEW["private"]
+        assert found["over-refusal"][3] == FEW["look-alike"]
+    sft = checkpoints.load("sft")
+    assert any(not torch.equal(a, b) for a, b in zip(mine.model.parameters(), sft.model.parameters(), strict=True))
+    # what was written is what was measured
+    again = cai_runs.judged_policy(mine.model, sft, 2)
+    assert record["measured"]["cai"] == again
+    assert record["seconds"] == pytest.approx(first["seconds"] + second["label_seconds"] + second["seconds"], abs=0.2)
 
 
 def test_transformers_reads_a_policy(little):
@@ -167,6 +227,12 @@ def test_a_crash_while_writing_leaves_nothing_that_looks_finished(little, monkey
         ("ppo", [], "name = 'reward': no such model"),
         ("dpo", ["--beta", "0"], "--beta 0.0: expected a number > 0"),
         ("dpo", ["--recipe", "lr=fast"], "lr"),
+        ("cai", ["--stage1", "recipe=3"], "--stage1 recipe=3: expected NAME=VALUE with one of red, harmless, rounds"),
+        ("cai", ["--stage2", "labels=people"], "--stage2 labels=people: expected NAME=VALUE with one of method, judge"),
+        ("cai", ["--stage2", "method=ppo"], "method = 'ppo': expected 'dpo' or 'grpo'"),
+        ("cai", ["--stage2", "judge=coin"], "judge = 'coin': expected one of choice, verdict"),
+        ("cai", ["--grpo", "per_prompt=1"], "per_prompt = 1: expected at least 2"),
+        ("cai", ["--stage1", "rounds=-1"], "rounds = -1: expected a number >= 0"),
     ],
 )
 def test_what_is_wrong_is_one_line_before_anything_is_made(little, capsys, name, arguments, message):
@@ -193,4 +259,4 @@ def test_as_a_module_the_first_word_says_which(little, capsys):
     assert "--beta 0.0" in capsys.readouterr().err
     for words in ([], ["sft"]):
         assert command.main(words) == 2
-        assert "expected one of reward, ppo, dpo" in capsys.readouterr().err
+        assert "expected one of reward, ppo, dpo, cai" in capsys.readouterr().err

@@ -22,6 +22,7 @@ LABS = (
     "07_pretraining",
     "08_objectives",
     "09_sft",
+    "10_lora",
     "11_rag",
 )
 

@@ -78,6 +78,16 @@ def test_lab_05_runs_without_the_extra_data_and_says_what_it_leaves_out(tmp_path
     assert f"0 of {len(checks.exercises('05'))} passed" in said
 
 
+def test_lab_10_runs_without_peft_and_says_what_it_leaves_out(tmp_path):
+    """As for a learner who installed the course alone."""
+    book = nbformat.read(LABS["10"], 4)
+    book.cells.insert(0, nbformat.v4.new_code_cell("import sys\nsys.modules['peft'] = None"))
+    said = text_of(run(book, tmp_path))
+    assert "peft is not installed (`pip install peft`): this comparison is left out" in said
+    assert "the real model is left out, the lab goes on without it" in said
+    assert f"0 of {len(checks.exercises('10'))} passed" in said
+
+
 def test_lab_11_runs_without_the_vector_database_and_says_what_it_leaves_out(tmp_path):
     """As for a learner who installed the course alone."""
     book = nbformat.read(LABS["11"], 4)

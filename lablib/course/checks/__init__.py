@@ -16,6 +16,7 @@ MODULES = {
     "07": "pretraining",
     "08": "objectives",
     "09": "sft",
+    "10": "lora",
     "11": "retrieval",
 }
 

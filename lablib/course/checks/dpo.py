@@ -1042,7 +1042,7 @@ EXERCISES = [
         reasoning="The conservative loss of the exercise before *expects* wrong labels and moves less; its mean over the "
         "flips is still that "
         "of noisy labels. This one is unbiased: with enough pairs its minimum is where true labels would have put it, as though "
-        "nobody had pressed a wrong key. The price is variance, by 1/(1 − 2ε), and that it has no lower bound: for a pair "
+        "nobody had pressed a wrong key. The price is scatter, about 1/(1 − 2ε) times as much, and that it has no lower bound: for a pair "
         "that is far on the "
         "right side it falls on, by ε/(1 − 2ε) for each unit of z. And ε must be known.",
         check=check_robust_dpo_loss,

@@ -58,7 +58,7 @@ def _without_gradient(
     attempt.require(holds, [f"Tried with {words}.", "Expected no gradient to reach them."], ATTACHED)
 
 
-# ---------------------------------------------------------------- 1 Bradley–Terry
+# ---------------------------------------------------------------- Bradley–Terry
 
 
 def check_bradley_terry_loss(attempt: Attempt) -> None:
@@ -120,7 +120,7 @@ def _bt_margin_times(chosen: Tensor, rejected: Tensor, margin: Tensor | float = 
     return -F.logsigmoid(scale * (chosen - rejected))
 
 
-# ---------------------------------------------------------------- 2 a reward for each token
+# ---------------------------------------------------------------- a reward for each token
 
 
 def check_rewards_per_token(attempt: Attempt) -> None:
@@ -198,7 +198,7 @@ def _per_token_attached(scores: Tensor, kl: Tensor, mask: Tensor, beta: float) -
     return (-beta * kl).where(mask, 0.0) + scores.to(kl.dtype)[:, None].where(last_token(mask), 0.0)
 
 
-# ---------------------------------------------------------------- 3 k3
+# ---------------------------------------------------------------- k3
 
 
 def check_k3(attempt: Attempt) -> None:
@@ -250,7 +250,7 @@ def _k3_of_probabilities(policy: Tensor, reference: Tensor) -> Tensor:
     return k3(policy.log(), reference.log())
 
 
-# ---------------------------------------------------------------- 4 GAE
+# ---------------------------------------------------------------- GAE
 
 
 def check_gae(attempt: Attempt) -> None:
@@ -375,7 +375,7 @@ def _gae_attached(rewards: Tensor, values: Tensor, mask: Tensor, gamma: float = 
     return torch.stack(columns[::-1], dim=1)
 
 
-# ---------------------------------------------------------------- 5 the clipped objective
+# ---------------------------------------------------------------- the clipped objective
 
 
 def check_clipped_policy_loss(attempt: Attempt) -> None:
@@ -466,7 +466,7 @@ def _policy_attached(new: Tensor, old: Tensor, advantages: Tensor, mask: Tensor,
     return -masked_mean(torch.minimum(ratio * advantages, ratio.clamp(1 - clip, 1 + clip) * advantages), mask)
 
 
-# ---------------------------------------------------------------- 6 the clipped value loss
+# ---------------------------------------------------------------- the clipped value loss
 
 
 def check_clipped_value_loss(attempt: Attempt) -> None:
@@ -556,7 +556,7 @@ def _value_attached(new: Tensor, old: Tensor, returns: Tensor, mask: Tensor, cli
     return masked_mean(torch.maximum(*errors), mask) / 2
 
 
-# ---------------------------------------------------------------- 7 whitening
+# ---------------------------------------------------------------- whitening
 
 
 def check_whiten(attempt: Attempt) -> None:
@@ -643,7 +643,7 @@ def _white_no_tiny(x: Tensor, mask: Tensor, shift_mean: bool = True) -> Tensor:
     return (white if shift_mean else white + mean).where(mask, 0.0)
 
 
-# ---------------------------------------------------------------- 8 a β that looks after itself
+# ---------------------------------------------------------------- a β that looks after itself
 
 
 def check_next_beta(attempt: Attempt) -> None:
@@ -702,7 +702,7 @@ def _beta_doubled(beta: float, kl: float, aim: KLTarget) -> float:
     return 2 * beta if kl > 1.5 * aim.target else beta / 2 if kl < aim.target / 1.5 else beta
 
 
-# ---------------------------------------------------------------- 9 GRPO's advantage
+# ---------------------------------------------------------------- GRPO's advantage
 
 SCORES = torch.tensor([1.0, 0.2, 0.0, 3.0, 2.5, 4.0])
 
@@ -880,6 +880,66 @@ EXERCISES = [
     ),
     Exercise(
         lab="12",
+        target=f"{PACKAGE}.kl:k3",
+        title="How far away, never below zero",
+        difficulty=2,
+        importance=3,
+        minutes=10,
+        hints=(
+            "First log r = log ρ − log π: of the reference, minus of the policy. Then r is its exponential.",
+            "(r − 1) − log r. `torch.expm1(x)` is e^x − 1, exact also where x is tiny.",
+            "`log_r = reference - policy`, then `return torch.expm1(log_r) - log_r`.",
+        ),
+        reasoning="k1 = −log r is right on average, and noisy: single values have both signs. Add something whose mean is known "
+        "to be 0 and that goes "
+        "the other way, and the noise shrinks: r − 1 is such a thing, since the mean of ρ/π under π is 1. (A *control variate*.) And as "
+        "log r ≤ r − 1, the line that touches the logarithm at 1 lies above it, so the sum is never negative. Just after a first update r "
+        "is nearly 1, and r − 1 the difference of two nearly equal numbers: `expm1` loses no digits there.",
+        check=check_k3,
+        mistakes=(
+            Mistake(
+                "swapped",
+                _k3_swapped,
+                "Policy and reference are exchanged: log r is of the *reference* minus of the policy, since the policy drew the tokens.",
+            ),
+            Mistake("k1", _k3_is_k1, "That is k1, −log r: k3 adds r − 1 to it."),
+            Mistake("k2", _k3_is_k2, "That is k2, (log r)²/2: expected (r − 1) − log r."),
+            Mistake(
+                "without the one", _k3_without_one, "The 1 is missing: at r = 1 it must be 0. Expected (r − 1) − log r."
+            ),
+            Mistake("negative", _k3_negative, "The sign is turned: k3 is never below 0."),
+            Mistake("plus", _k3_plus, "log r was added: expected (r − 1) *minus* log r."),
+            Mistake(
+                "no logarithm", _k3_no_log, "log r is missing: r − 1 alone is 0 on average, whatever the distance."
+            ),
+            Mistake("no exponential", _k3_no_exp, "log r was taken for r: r is its exponential."),
+            Mistake("absolute", _k3_absolute, "The size of log r is not negative either, but its mean is not KL."),
+            Mistake("clamped", _k3_clamped, "Negative values of k1 were cut off: then the mean is too large."),
+            Mistake("mean", _k3_mean, "The mean was taken: expected a number for each token."),
+            Mistake("sum", _k3_sum, "Tokens were added up: expected a number for each token."),
+            Mistake("half", _k3_half, "The half belongs to k2: k3 is (r − 1) − log r."),
+            Mistake(
+                "bits", _k3_bits, "One part is in bits: log-probabilities come in nats, and need no other logarithm."
+            ),
+            Mistake(
+                "weighted",
+                _k3_weighted,
+                "The tokens were weighed by their probability: they were *drawn* by it already, so that would count it twice.",
+            ),
+            Mistake(
+                "quotient of logarithms",
+                _k3_ratio_of_logs,
+                "Log-probabilities were divided: log(ρ/π) is a *difference* of logarithms.",
+            ),
+            Mistake(
+                "log of the log",
+                _k3_of_probabilities,
+                "A logarithm was taken of log-probabilities: they are logarithms already.",
+            ),
+        ),
+    ),
+    Exercise(
+        lab="12",
         target=f"{PACKAGE}.rewards_per_token:rewards_per_token",
         title="A reward for each token",
         difficulty=2,
@@ -976,66 +1036,6 @@ EXERCISES = [
     ),
     Exercise(
         lab="12",
-        target=f"{PACKAGE}.kl:k3",
-        title="How far away, never below zero",
-        difficulty=2,
-        importance=3,
-        minutes=10,
-        hints=(
-            "First log r = log ρ − log π: of the reference, minus of the policy. Then r is its exponential.",
-            "(r − 1) − log r. `torch.expm1(x)` is e^x − 1, exact also where x is tiny.",
-            "`log_r = reference - policy`, then `return torch.expm1(log_r) - log_r`.",
-        ),
-        reasoning="k1 = −log r is right on average, and noisy: single values have both signs. Add something whose mean is known "
-        "to be 0 and that goes "
-        "the other way, and the noise shrinks: r − 1 is such a thing, since the mean of ρ/π under π is 1. (A *control variate*.) And as "
-        "log r ≤ r − 1, the line that touches the logarithm at 1 lies above it, so the sum is never negative. Just after a first update r "
-        "is nearly 1, and r − 1 the difference of two nearly equal numbers: `expm1` loses no digits there.",
-        check=check_k3,
-        mistakes=(
-            Mistake(
-                "swapped",
-                _k3_swapped,
-                "Policy and reference are exchanged: log r is of the *reference* minus of the policy, since the policy drew the tokens.",
-            ),
-            Mistake("k1", _k3_is_k1, "That is k1, −log r: k3 adds r − 1 to it."),
-            Mistake("k2", _k3_is_k2, "That is k2, (log r)²/2: expected (r − 1) − log r."),
-            Mistake(
-                "without the one", _k3_without_one, "The 1 is missing: at r = 1 it must be 0. Expected (r − 1) − log r."
-            ),
-            Mistake("negative", _k3_negative, "The sign is turned: k3 is never below 0."),
-            Mistake("plus", _k3_plus, "log r was added: expected (r − 1) *minus* log r."),
-            Mistake(
-                "no logarithm", _k3_no_log, "log r is missing: r − 1 alone is 0 on average, whatever the distance."
-            ),
-            Mistake("no exponential", _k3_no_exp, "log r was taken for r: r is its exponential."),
-            Mistake("absolute", _k3_absolute, "The size of log r is not negative either, but its mean is not KL."),
-            Mistake("clamped", _k3_clamped, "Negative values of k1 were cut off: then the mean is too large."),
-            Mistake("mean", _k3_mean, "The mean was taken: expected a number for each token."),
-            Mistake("sum", _k3_sum, "Tokens were added up: expected a number for each token."),
-            Mistake("half", _k3_half, "The half belongs to k2: k3 is (r − 1) − log r."),
-            Mistake(
-                "bits", _k3_bits, "One part is in bits: log-probabilities come in nats, and need no other logarithm."
-            ),
-            Mistake(
-                "weighted",
-                _k3_weighted,
-                "The tokens were weighed by their probability: they were *drawn* by it already, so that would count it twice.",
-            ),
-            Mistake(
-                "quotient of logarithms",
-                _k3_ratio_of_logs,
-                "Log-probabilities were divided: log(ρ/π) is a *difference* of logarithms.",
-            ),
-            Mistake(
-                "log of the log",
-                _k3_of_probabilities,
-                "A logarithm was taken of log-probabilities: they are logarithms already.",
-            ),
-        ),
-    ),
-    Exercise(
-        lab="12",
         target=f"{PACKAGE}.advantages:gae",
         title="Who deserves the praise? GAE",
         difficulty=4,
@@ -1110,6 +1110,89 @@ EXERCISES = [
                 "At a gap the sum began anew: a place that does not count is skipped, and what is behind it is carried on.",
             ),
             Mistake("attached", _gae_attached, ATTACHED),
+        ),
+    ),
+    Exercise(
+        lab="12",
+        target=f"{PACKAGE}.masked:whiten",
+        title="Mean 0, variance 1, of what counts",
+        difficulty=2,
+        importance=3,
+        minutes=10,
+        hints=(
+            "Mean and variance of the places that count, by `masked_mean` and `masked_var`. Then subtract the mean and divide by the "
+            "standard deviation; what does not count becomes 0.",
+            "`(x - mean) * torch.rsqrt(masked_var(x, mask) + TINY)`; without shift_mean the mean is added again *after* the "
+            "division. Last, "
+            "`.where(mask, 0.0)`.",
+            "`kept = x.where(mask, 0.0)`, `mean = masked_mean(kept, mask)`, `white = (kept - mean) * "
+            "torch.rsqrt(masked_var(kept, mask) + TINY)`, "
+            "`return (white if shift_mean else white + mean).where(mask, 0.0)`. (The course's own sums in float64.)",
+        ),
+        reasoning="Rewards may be in any unit; after whitening a learning rate means the same for all of them. The mean matters "
+        "most: if every advantage "
+        "is above 0, every token that was drawn becomes likelier, whatever it was. Statistics are those of the whole batch, not of an "
+        "answer: within one answer there is nothing to compare with. TINY under the root makes a batch of equal numbers 0 and "
+        "not NaN. With "
+        "shift_mean=False the *spread* is normalised and the mean left: for rewards, whose sign says something.",
+        check=check_whiten,
+        mistakes=(
+            Mistake(
+                "variance",
+                _white_variance,
+                "It was divided by the variance: expected its root, the standard deviation.",
+            ),
+            Mistake(
+                "not scaled", _white_not_scaled, "Only the mean was taken off: divide by the standard deviation, too."
+            ),
+            Mistake("not centred", _white_not_centred, "The mean was not taken off."),
+            Mistake(
+                "n − 1",
+                _white_bessel,
+                "The variance was divided by n − 1: here it is the mean of the squares, over n, so that the result has variance 1.",
+            ),
+            Mistake(
+                "mean of all places",
+                _white_mean_of_all,
+                "The mean is that of all places, with zeros for padding: only those that count.",
+            ),
+            Mistake(
+                "row by row",
+                _white_rows,
+                "Each answer was whitened by itself: expected one mean and variance for the batch.",
+            ),
+            Mistake(
+                "all places", _white_all, "What does not count went into mean and variance: use the mask for both."
+            ),
+            Mistake(
+                "zeros counted",
+                _white_padded_zeros,
+                "Padding was set to 0 and then counted: a 0 is no absence. Divide by the number of places that count.",
+            ),
+            Mistake(
+                "nothing under the root",
+                _white_no_tiny,
+                "Where all values are alike the variance is 0, and 0/0 is NaN: add TINY under the root. (And where nothing "
+                "counts, n is 0.)",
+            ),
+            Mistake("range", _white_range, "That scales to 0 … 1: expected mean 0 and variance 1."),
+            Mistake(
+                "shift ignored",
+                _white_shift_ignored,
+                "shift_mean was not looked at: with False the mean is added again at the end.",
+            ),
+            Mistake(
+                "shift turned",
+                _white_shift_turned,
+                "shift_mean is turned round: True means that the mean is *taken off*.",
+            ),
+            Mistake(
+                "shift without scale",
+                _white_shift_unscaled,
+                "With shift_mean=False the scaling was left out: the spread becomes 1 in both cases, around the old mean.",
+            ),
+            Mistake("outside", _white_outside, "Places that do not count are not 0."),
+            Mistake("multiplied", _white_multiplied, MULTIPLIED),
         ),
     ),
     Exercise(
@@ -1290,89 +1373,6 @@ EXERCISES = [
             ),
             Mistake("multiplied", _value_multiplied, MULTIPLIED),
             Mistake("attached", _value_attached, ATTACHED),
-        ),
-    ),
-    Exercise(
-        lab="12",
-        target=f"{PACKAGE}.masked:whiten",
-        title="Mean 0, variance 1, of what counts",
-        difficulty=2,
-        importance=3,
-        minutes=10,
-        hints=(
-            "Mean and variance of the places that count, by `masked_mean` and `masked_var`. Then subtract the mean and divide by the "
-            "standard deviation; what does not count becomes 0.",
-            "`(x - mean) * torch.rsqrt(masked_var(x, mask) + TINY)`; without shift_mean the mean is added again *after* the "
-            "division. Last, "
-            "`.where(mask, 0.0)`.",
-            "`kept = x.where(mask, 0.0)`, `mean = masked_mean(kept, mask)`, `white = (kept - mean) * "
-            "torch.rsqrt(masked_var(kept, mask) + TINY)`, "
-            "`return (white if shift_mean else white + mean).where(mask, 0.0)`. (The course's own sums in float64.)",
-        ),
-        reasoning="Rewards may be in any unit; after whitening a learning rate means the same for all of them. The mean matters "
-        "most: if every advantage "
-        "is above 0, every token that was drawn becomes likelier, whatever it was. Statistics are those of the whole batch, not of an "
-        "answer: within one answer there is nothing to compare with. TINY under the root makes a batch of equal numbers 0 and "
-        "not NaN. With "
-        "shift_mean=False the *spread* is normalised and the mean left: for rewards, whose sign says something.",
-        check=check_whiten,
-        mistakes=(
-            Mistake(
-                "variance",
-                _white_variance,
-                "It was divided by the variance: expected its root, the standard deviation.",
-            ),
-            Mistake(
-                "not scaled", _white_not_scaled, "Only the mean was taken off: divide by the standard deviation, too."
-            ),
-            Mistake("not centred", _white_not_centred, "The mean was not taken off."),
-            Mistake(
-                "n − 1",
-                _white_bessel,
-                "The variance was divided by n − 1: here it is the mean of the squares, over n, so that the result has variance 1.",
-            ),
-            Mistake(
-                "mean of all places",
-                _white_mean_of_all,
-                "The mean is that of all places, with zeros for padding: only those that count.",
-            ),
-            Mistake(
-                "row by row",
-                _white_rows,
-                "Each answer was whitened by itself: expected one mean and variance for the batch.",
-            ),
-            Mistake(
-                "all places", _white_all, "What does not count went into mean and variance: use the mask for both."
-            ),
-            Mistake(
-                "zeros counted",
-                _white_padded_zeros,
-                "Padding was set to 0 and then counted: a 0 is no absence. Divide by the number of places that count.",
-            ),
-            Mistake(
-                "nothing under the root",
-                _white_no_tiny,
-                "Where all values are alike the variance is 0, and 0/0 is NaN: add TINY under the root. (And where nothing "
-                "counts, n is 0.)",
-            ),
-            Mistake("range", _white_range, "That scales to 0 … 1: expected mean 0 and variance 1."),
-            Mistake(
-                "shift ignored",
-                _white_shift_ignored,
-                "shift_mean was not looked at: with False the mean is added again at the end.",
-            ),
-            Mistake(
-                "shift turned",
-                _white_shift_turned,
-                "shift_mean is turned round: True means that the mean is *taken off*.",
-            ),
-            Mistake(
-                "shift without scale",
-                _white_shift_unscaled,
-                "With shift_mean=False the scaling was left out: the spread becomes 1 in both cases, around the old mean.",
-            ),
-            Mistake("outside", _white_outside, "Places that do not count are not 0."),
-            Mistake("multiplied", _white_multiplied, MULTIPLIED),
         ),
     ),
     Exercise(
