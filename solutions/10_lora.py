@@ -237,7 +237,7 @@ with torch.no_grad():
     print("the adapted model says what the base says, bit for bit:", torch.equal(model(ids), base.model(ids)))
 for name, layer in list(lora_layers(model))[:7]:
     numbers = layer.A.numel() + layer.B.numel()
-    print(f"{name:<32}W {str(tuple(layer.base.weight.shape)):<12}A and B: {numbers:>6,} numbers")
+    print(f"{name:<32}W {tuple(layer.base.weight.shape)!s:<12}A and B: {numbers:>6,} numbers")
 
 # %% [markdown]
 # How many numbers is that in the whole model, by rank?
@@ -421,6 +421,7 @@ floors = {"log": at_first["the ship's log"].floor, "valley": at_first["the valle
 
 # %% [markdown]
 # Does bfloat16 pay on this machine? (Lab 07: only where the chip has units for it.) One step of each tells.
+
 
 # %% tags=["varies"]
 def step_seconds(dtype: str) -> float:
