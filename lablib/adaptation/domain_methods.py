@@ -115,7 +115,7 @@ METHODS: dict[str, Method] = {
     "lora r=1": Method(_lora(1), 3e-2, "low rank"),
     **{f"lora r={r}": Method(_lora(r), 1e-2, "low rank") for r in RANKS[1:]},
     **{f"lora r={r}, new words": Method(_lora(r, words=True), 1e-2, "low rank") for r in (4, 8)},
-    "lora r=8, attention only": Method(_lora(8, ATTENTION), 1e-2, "low rank"),
+    "lora r=8, queries and values": Method(_lora(8, ATTENTION), 1e-2, "low rank"),
     "lora r=8, replay": Method(_lora(8), 1e-2, "low rank", replay=REPLAY),
     "dora r=8": Method(_lora(8, dora=True), 1e-2, "low rank"),
     "qlora nf4 r=8": Method(_lora(8, kind="nf4"), 1e-2, "low rank"),

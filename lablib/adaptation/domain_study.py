@@ -176,7 +176,8 @@ def perform(run: Run, base: Carried) -> dict[str, Any]:
     if run.method != "base":
         own, recipe = METHODS[run.method], recipe_of(run.method, run.seed, run.lr, run.steps)
         batches = rows_of(tokenizer, recipe, run.documents, own.replay, run.seed)
-        held = step_bytes(prepared(base.model, tokenizer, run.method, run.seed), batches(0), recipe)
+        first = rows_of(tokenizer, recipe, run.documents, 0.0, run.seed)(0)  # the same for all methods of a seed
+        held = step_bytes(prepared(base.model, tokenizer, run.method, run.seed), first, recipe)
         model = prepared(base.model, tokenizer, run.method, run.seed)
         row = {
             "family": own.family,

@@ -122,6 +122,7 @@ class LoRALinear(nn.Module):
         like = next((tensor for tensor in (*base.parameters(), *base.buffers())), A)
         self.A, self.B = nn.Parameter(A.to(like.device)), nn.Parameter(B.to(like.device))
         self.merged = False
+        self.train(base.training)  # a model in evaluation mode gets no dropout
 
     def forward(self, x: Tensor) -> Tensor:
         """W x + scale · B A dropout(x), Hu et al. 2021, equation 3; merged, W x alone, since W holds the update.

@@ -200,6 +200,12 @@ def test_dropout_acts_in_training_only_and_on_the_update_only():
     assert torch.equal(layer(x), layer.base(x))
 
 
+def test_a_model_that_is_adapted_in_evaluation_mode_gets_no_dropout():
+    model = inject(fresh().eval(), Lora(2, 4.0, dropout=0.5))
+    assert not any(part.training for part in model.modules())
+    assert all(layer.training for _, layer in lora_layers(inject(fresh().train(), Lora(2, 4.0))))
+
+
 def test_gradients_reach_a_and_b_and_nothing_else():
     model = worn()
     loss(model(IDS)).backward()

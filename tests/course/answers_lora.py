@@ -266,6 +266,25 @@ def merged_learns(layer, merged):
 
 
 @torch.no_grad()
+def output_shortcut(x, found, A, B, scale):
+    return found if not B.any() else lora_output(x, found, A, B, scale)
+
+
+def bottleneck_shortcut(h, down, up, down_bias, up_bias):
+    return h if not up.any() and not up_bias.any() else bottleneck(h, down, up, down_bias, up_bias)
+
+
+def start_expanded(r, inputs, outputs, generator=None):
+    return start_lora(r, inputs, outputs, generator)[0], torch.zeros(1).expand(outputs, r)
+
+
+def merged_freezes(layer, merged):
+    set_merged(layer, merged)
+    for factor in (layer.A, layer.B):
+        factor.requires_grad_(False)
+    return layer
+
+
 def merged_in_half_precision(layer, merged):
     if layer.merged != merged:
         update = layer.update().bfloat16().float()
@@ -584,6 +603,7 @@ RIGHT = {
 WRONG = {
     "start_lora": [
         ("only A", start_only_A, "expected"),
+        ("B of one number", start_expanded, "memory"),
         ("B first", start_B_first, "wrong shape"),
         start_scaled,
         ("a seed of its own", start_fixed_seed, "expected"),
@@ -592,6 +612,7 @@ WRONG = {
     ],
     "lora_output": [
         ("in place", output_in_place, "in place"),
+        ("nothing at zero", output_shortcut, "gradient"),
         ("A cut off", output_detached, "gradient"),
         ("matrix by another way", output_matrix_then, "out · in numbers"),
         output_averaged,
@@ -611,6 +632,7 @@ WRONG = {
     "set_merged": [
         ("nothing returned", merged_no_return, "Is there a `return` at the end?"),
         ("a copy", merged_copies, "the same layer"),
+        ("frozen for good", merged_freezes, "the same layer"),
         merged_half,
         ("into the bias", merged_into_bias, "W"),
         ("toggles", merged_toggles, "merged=False"),
@@ -619,6 +641,7 @@ WRONG = {
     ],
     "bottleneck": [
         bottleneck_leaky,
+        ("nothing at zero", bottleneck_shortcut, "gradient"),
         bottleneck_twice_h,
         bottleneck_absolute,
         ("down cut off", bottleneck_detached_down, "gradient"),

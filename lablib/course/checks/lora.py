@@ -92,6 +92,18 @@ def check_start_lora(attempt: Attempt) -> None:
         GENERATOR_IGNORED,
     )
 
+    def own_memory(implementation: Implementation) -> bool:
+        result = seeded(implementation)(2, 5, 3)
+        parts = result if isinstance(result, tuple) else ()  # what is no plain tensor is told of below
+        plain = [x for x in parts if isinstance(x, Tensor) and x.layout == torch.strided]
+        return all(x.untyped_storage().nbytes() >= x.nbytes for x in plain)
+
+    attempt.require(
+        own_memory,
+        ["Tried with r = 2, inputs = 5, outputs = 3: expected memory for each number of A and of B."],
+        SHARED_MEMORY,
+    )
+
     def ordered(implementation: Implementation) -> Callable[..., Any]:
         return lambda *sizes: _sorted_numbers(seeded(implementation)(*sizes))
 
@@ -101,6 +113,10 @@ def check_start_lora(attempt: Attempt) -> None:
         attempt.compare(words, r, inputs, outputs_wide, setup=ordered, outputs=outputs, axes=["r", "in"])
 
 
+SHARED_MEMORY = (
+    "All entries share one number in memory, as `expand` makes it: the optimiser could not change them one by one. "
+    "Make them with `torch.zeros(outputs, r)`."
+)
 GENERATOR_IGNORED = "The numbers do not come from the generator that was given: pass it on, `generator=generator`."
 
 
@@ -181,7 +197,8 @@ def check_lora_output(attempt: Attempt) -> None:
     case("one vector x (4,), A (1, 4), B (3, 1), scale 2", x[0, 0], 1, 3, 2.0, axes=["out"])
     case("r = 5, more than x has numbers, scale 1", x, 5, 3, 1.0, axes=axes)
     found, A, B = attempt.normal(2, 3, 6), attempt.normal(2, 4), attempt.normal(6, 2)
-    attempt.compare("B all zero, as at the start: W x itself", x, found, A, torch.zeros_like(B), 2.0, axes=axes)
+    zero = torch.zeros_like(B)
+    attempt.compare("B all zero, as at the start: W x itself", x, found, A, zero, 2.0, axes=axes, gradients=True)
     attempt.keeps_type_and_device(x, found, A, B, 2.0)
 
     def thin(implementation: Implementation) -> bool:
@@ -294,9 +311,16 @@ def _plain() -> _Model:
         return _Model()
 
 
-def _wearing(implementation: Implementation, settings: Lora = SETTINGS, **more: Any) -> tuple[Any, _Model]:
+def _deep() -> nn.Module:
+    """The same layers further down, as in a real model."""
+    return nn.Sequential(nn.Sequential(_plain()))
+
+
+def _wearing(
+    implementation: Implementation, settings: Lora = SETTINGS, make: Callable[[], Any] = _plain, **more: Any
+) -> tuple[Any, Any]:
     """What an implementation returned, and the model that it was given."""
-    model = _plain()
+    model = make()
     return implementation(model, settings, torch.Generator().manual_seed(3), **more), model
 
 
@@ -314,6 +338,7 @@ def check_inject(attempt: Attempt) -> None:
     _compare_descriptions(attempt, "a model of two layers, targets q_proj and v_proj, r = 3", described())
     _compare_descriptions(attempt, "targets = ('first',), r = 2", described(settings=OTHER))
     _compare_descriptions(attempt, "`layer` of another class, `Special`", described(layer=Special))
+    _compare_descriptions(attempt, "the same model, two levels further down", described(make=_deep))
 
     def same_numbers(implementation: Implementation) -> bool:
         one, two = (_wearing(implementation)[0].layers[0].q_proj.A for _ in range(2))
@@ -483,6 +508,7 @@ def check_set_merged(attempt: Attempt) -> None:
                 kept = layer.base.weight
                 flag = bool(layer.merged)
                 own = result is layer and kept is parameter and not kept.requires_grad
+                own = own and layer.A.requires_grad and layer.B.requires_grad
                 tensors = (kept.detach(), layer.A.detach(), layer.B.detach(), layer.base.bias.detach())
                 return (own, *tensors, layer(x).detach(), flag)
 
@@ -590,7 +616,7 @@ def check_bottleneck(attempt: Attempt) -> None:
     case("one vector h (4,), r = 1", h[0, 0], 1)
     case("h (2, 3, 4), r = 7", h, 7)
     down, up, b, c = attempt.normal(2, 4), attempt.normal(4, 2), attempt.normal(2), attempt.normal(4)
-    attempt.compare("up and its bias all zero, as at the start: h itself", h, down, 0 * up, b, 0 * c)
+    attempt.compare("up and its bias all zero, as at the start: h itself", h, down, 0 * up, b, 0 * c, gradients=True)
     attempt.keeps_type_and_device(h, down, up, b, c)
 
 
