@@ -1157,7 +1157,7 @@ Sliders(budget, width=(4096, 256, 8192), layers=(32, 1, 80), r=(16, 1, 256))
 
 # %% [markdown]
 # **What to notice.** At this width the adapter's own numbers hardly show, up to ranks of a hundred and more. With LoRA
-# the base itself is what is left to save on, and that is what the third bar does.
+# the base itself is what is left to save on, and that is what NF4 does, in the bar at the top.
 #
 # ## To `peft` and back
 #

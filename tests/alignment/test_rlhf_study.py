@@ -147,18 +147,14 @@ def test_what_was_gained_is_a_mean_over_pairs_of_answers():
 def test_a_policy_is_judged_before_and_after(sft, kind, method):
     settings = studies.PLAIN if method == "ppo" else GRPO(steps=2, per_prompt=2)
     settings = replace(little(Improve("", 0, settings)).settings, steps=2, lr=1e-2, warmup=0)
-    if kind == "verified":
-        settings = replace(settings, epochs=1, minibatch=64)
+    if kind == "verified" and method == "grpo":  # its KL term is 0 but for rounding, which Adam would make steps of
+        settings = replace(settings, beta=0.0)
     before = {name: weight.clone() for name, weight in sft.model.state_dict().items()}
     row = runs.perform(Improve("tiny", 0, settings, kind, prompts=4), sft)
     assert row["before"]["kl"] == 0.0
-    # no answer of an untrained model is right: all rewards are alike, and nothing moves but by rounding, in GRPO's KL term
-    if kind == "verified":
-        assert row["curve"][0]["gradient_norm"] < 1e-5
-        assert abs(row["after"]["kl"]) < (1e-12 if method == "ppo" else 0.05)
-    else:
-        assert min(step["gradient_norm"] for step in row["curve"]) > 1e-3
-        assert row["after"]["kl"] != 0.0
+    # no answer of an untrained model is right: all rewards are alike, and nothing may move
+    assert (row["after"]["kl"] == 0.0) == (kind == "verified")
+    assert (max(step["gradient_norm"] for step in row["curve"]) == 0.0) == (kind == "verified")
     assert [step["step"] for step in row["curve"]] == [1, 2]
     assert set(row["curve"][0]) == set(runs.KEPT)
     assert (row["curve"][0]["explained"] is None) == (method == "grpo")
