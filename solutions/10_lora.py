@@ -458,7 +458,7 @@ quicker = min(("float32", "bfloat16"), key=step_seconds)
 print("the quicker type of number here:", quicker)
 
 # %%
-steps = lab.profile.pick(smoke=2, laptop=350, gpu=300)
+steps = lab.profile.pick(smoke=2, laptop=300)
 precise = {"batch": small.batch, "dtype": quicker}
 documents = lab.profile.pick(smoke=20, laptop=1000, gpu=2000)
 moments = {max(1, round(steps * share)) for share in (0.15, 0.4, 1.0)}
@@ -1227,7 +1227,9 @@ from lablib.models import ModelNotFound
 
 runs = relatives = rounded = both = prompted = prefixed = merged_run = None  # their memory is needed now
 writer = None
-if HAVE_PEFT:
+if lab.profile.name == "smoke":
+    print("the real model is not asked for in this profile")
+elif HAVE_PEFT:
     try:
         writer = load_writer(hub=lab.profile.name == "gpu")
         print(f"{writer.source}: {sum(w.numel() for w in writer.model.parameters()):,} parameters")
@@ -1238,15 +1240,15 @@ else:
     print("peft is not installed: the real model is left out, the lab goes on without it")
 
 # %% tags=["varies"]
-asked = real.asked_anew()[: lab.profile.pick(smoke=1, laptop=16)]
-before_known = [real.Pair(q, "", word) for q, word in real.KNOWN_BEFORE][: lab.profile.pick(smoke=1, laptop=5)]
+asked = real.asked_anew()
+before_known = [real.Pair(q, "", word) for q, word in real.KNOWN_BEFORE]
 everything = [*asked, *before_known]
-said, length = {}, lab.profile.pick(smoke=4, laptop=20)
+said, length = {}, 20
 if writer is not None:
     real_model = real.adapted(writer.model)
     with real_model.disable_adapter():
         said["before"] = real.answers(real_model, writer.tokenizer, [one.question for one in everything], length)
-    plan = replace(real.RECIPE, steps=lab.profile.pick(smoke=1, laptop=80), dtype=quicker, accumulation=2)
+    plan = replace(real.RECIPE, steps=80, dtype=quicker, accumulation=2)
     lessons = real.Pairs(writer.tokenizer, real.lessons(), plan.batch)
     with LiveChart(["loss"], y="nats per token of the answers", alt="Loss of the lessons by step.") as chart:
         for step in train(real_model, lessons, plan, loss=real.real_nats):

@@ -42,7 +42,7 @@ RECIPE = Recipe(
     schedule="cosine",
     warmup=0.05,
     floor=0.0,
-    dtype="bfloat16",
+    dtype="auto",
 )
 PRETRAINING = replace(RECIPE, optimiser="muon", muon_lr=0.01, lr=1e-3, weight_decay=0.01, schedule="wsd", decay=0.5)
 REPLAY = 0.25  # share of the documents that are the world's, where there is replay

@@ -37,7 +37,7 @@ RECIPE = Recipe(
     schedule="cosine",
     warmup=0.05,
     floor=0.0,
-    dtype="bfloat16",
+    dtype="auto",
 )
 # relation → questions of the lessons, and one in other words that is kept for judging; the answer to all of them
 WORDS: dict[str, tuple[tuple[str, ...], str, str]] = {

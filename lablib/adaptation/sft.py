@@ -46,7 +46,7 @@ RECIPE = Recipe(
     schedule="cosine",
     warmup=0.05,
     floor=0.0,
-    dtype="bfloat16",
+    dtype="auto",
 )
 REPLAY = 2  # rows of the world's documents that a step reads besides, see `replay`
 

@@ -63,7 +63,7 @@ PairLoss = Callable[[PairLogProbs], Tensor]  # -> (n,), a loss for each pair
 
 # `batch` is the number of pairs a step; `context` is not used, rows are as long as they are.
 RECIPE = Recipe(
-    steps=150, batch=32, context=256, lr=1e-4, weight_decay=0.0, schedule="cosine", warmup=0.1, floor=0.1, dtype="bfloat16"
+    steps=150, batch=32, context=256, lr=1e-4, weight_decay=0.0, schedule="cosine", warmup=0.1, floor=0.1, dtype="auto"
 )  # fmt: skip
 
 

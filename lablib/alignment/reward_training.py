@@ -49,7 +49,7 @@ RECIPE = Recipe(
     schedule="cosine",
     warmup=0.05,
     floor=0.0,
-    dtype="bfloat16",
+    dtype="auto",
 )
 CENTRED = 500  # pairs whose responses the zero is taken from
 

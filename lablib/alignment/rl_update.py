@@ -36,7 +36,7 @@ class Settings:
         longest: norm to which a longer gradient is shortened.
         update_kl: leave a rollout as soon as its updates have moved the policy so far, nats per token (`approximate_kl`); None: never.
         end_kl: end the run when KL(π ‖ ρ) has passed this, nats per answer; None: never.
-        dtype: "float32", or "bfloat16": the arithmetic of the updates, by autocast.
+        dtype: "float32", "bfloat16" or "auto", as in `Recipe`: the arithmetic of the updates, by autocast.
     """
 
     steps: int = 60

@@ -124,8 +124,20 @@ def choose() -> Device:
         names.append("cuda")
     if torch.backends.mps.is_available():
         names.append("mps")
-    tried = [_measure(name, dtype) for name in names for dtype in ("float32", "bfloat16")]
-    return pick(tuple(m for m in tried if m is not None))
+    return pick(tuple(m for name in names for m in _measured(name)))
+
+
+def dtype_on(name: str) -> str:
+    """What to compute in on one device, "cpu", "cuda" or "mps": "bfloat16" where that is clearly faster, else "float32"."""
+    found = _measured(name)
+    return pick(found).dtype if found else "float32"
+
+
+@cache
+def _measured(name: str) -> tuple[Measurement, ...]:
+    """Both dtypes on one device; kept for the process."""
+    tried = (_measure(name, dtype) for dtype in ("float32", "bfloat16"))
+    return tuple(m for m in tried if m is not None)
 
 
 def _read_int(path: Path) -> int | None:

@@ -64,7 +64,7 @@ RECIPE = Recipe(
     warmup=0.02,
     decay=0.5,
     floor=0.0,
-    dtype="bfloat16",
+    dtype="auto",
 )
 STORIES, BEGUN = 500, 4  # stories that the model writes for its record; tokens of each that are given to it
 MOST = 200  # tokens of the longest document; none of the world's is longer

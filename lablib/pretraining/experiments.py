@@ -85,7 +85,7 @@ V = course_tokenizer.SIZE
 SMALL = DecoderConfig(V=V, D=96, H=3, L=4, hidden=256, context=128)  # 0.8M parameters
 SMALL_GPT2 = GPT2Config(V=V, D=96, H=3, L=4, hidden=384, context=128)
 ADAMW = Recipe(
-    steps=488, batch=16, context=128, optimiser="adamw", lr=3e-3, weight_decay=0.1, schedule="cosine", dtype="bfloat16"
+    steps=488, batch=16, context=128, optimiser="adamw", lr=3e-3, weight_decay=0.1, schedule="cosine", dtype="auto"
 )
 MUON = replace(ADAMW, optimiser="muon", lr=3e-3, muon_lr=0.02, weight_decay=0.01)
 LIKE_BASE = replace(MUON, context=256, schedule="wsd", decay=0.5, floor=0.0)

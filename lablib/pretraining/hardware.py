@@ -18,6 +18,8 @@ from typing import NamedTuple
 
 import torch
 
+from lablib.course.device import dtype_on
+
 SHEETS = "nvidia.com/content/dam/en-zz/Solutions/Data-Center/"
 
 
@@ -71,13 +73,19 @@ def peak(name: str, dtype: str) -> float | None:
 
 
 def best_dtype(device: torch.device) -> str:
-    """What to train in: "bfloat16" on a card that has hardware for it, else "float32".
+    """What to train in: "bfloat16" where the hardware is made for it, else "float32".
 
-    On a processor it is float32, too: some multiply bfloat16 faster and others much slower, and no name says which.
+    A card says whether it is. Of processors some multiply bfloat16 six times as fast as float32 and others eighteen times as
+    slowly, and no name says which: there a product of each is timed, once for the process.
     """
-    if device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False):
-        return "bfloat16"
-    return "float32"
+    if device.type == "cuda":
+        return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
+    return dtype_on("cpu") if device.type == "cpu" else "float32"
+
+
+def dtype_for(device: torch.device, wanted: str) -> str:
+    """What is wanted, "float32" or "bfloat16"; what `best_dtype` says where that is "auto"."""
+    return best_dtype(device) if wanted == "auto" else wanted
 
 
 def name_of(device: torch.device) -> str:

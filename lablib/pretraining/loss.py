@@ -17,6 +17,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from lablib.pretraining.batching import Batch
+from lablib.pretraining.hardware import dtype_for
 from lablib.pretraining.shards import Shard
 
 ROWS = 64  # that `quick_token_nats` takes at a time: they stay in the processor's cache
@@ -89,8 +90,11 @@ def bits_per_byte(nats: float, text_bytes: float) -> float:
 
 
 def autocast(device: torch.device, dtype: str) -> torch.autocast:
-    """The context in which a pass is computed: matrix products in bfloat16 and sums in float32, or all in float32."""
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=dtype == "bfloat16")
+    """The context in which a pass is computed: matrix products in bfloat16 and sums in float32, or all in float32.
+
+    Args: dtype: "bfloat16", "float32", or "auto": what this device is made for, see `best_dtype`.
+    """
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=dtype_for(device, dtype) == "bfloat16")
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from lablib.pretraining.hardware import best_dtype
+
 COEFFICIENTS = (
     3.4445,
     -4.7750,
@@ -48,12 +50,13 @@ def newton_schulz_step(X: Tensor, coefficients: tuple[float, float, float] = COE
 
 
 def orthogonalise(update: Tensor) -> Tensor:
-    """Matrices with the singular vectors of those given, and singular values between about 0.7 and 1.2, in bfloat16.
+    """Matrices with the singular vectors of those given, and singular values between about 0.7 and 1.2.
 
-    Args: update (N, A, B). Returns: (N, A, B); a matrix of zeros stays one.
+    Args: update (N, A, B). Returns: (N, A, B) in bfloat16, or in float32 where the hardware is not made for bfloat16; a matrix
+    of zeros stays one.
     """
-    wide = update.shape[1] <= update.shape[2]
-    X = update.bfloat16() if wide else update.bfloat16().mT  # M has the shorter side, which costs less
+    wide, dtype = update.shape[1] <= update.shape[2], getattr(torch, best_dtype(update.device))
+    X = update.to(dtype) if wide else update.to(dtype).mT  # M has the shorter side, which costs less
     X = X / torch.linalg.vector_norm(X, dim=(1, 2), keepdim=True).clamp(min=EPS)  # no singular value is larger than 1
     for _ in range(STEPS):
         X = newton_schulz_step(X)

@@ -10,7 +10,7 @@ from typing import Any
 
 from lablib.pretraining.schedule import warmup_cosine, warmup_stable_decay
 
-OPTIMISERS, SCHEDULES, DTYPES = ("adamw", "muon"), ("cosine", "wsd"), ("float32", "bfloat16")
+OPTIMISERS, SCHEDULES, DTYPES = ("adamw", "muon"), ("cosine", "wsd"), ("float32", "bfloat16", "auto")
 # A run may go on with other values of these: they change how it is computed, not what.
 HOW = ("accumulation", "dtype", "compile", "rescue")
 
@@ -29,7 +29,8 @@ class Recipe:
         clip: longest gradient (norm over all weights); a longer one is shortened to it. math.inf: never.
         schedule: "cosine" or "wsd" (warm-up–stable–decay). warmup, decay: shares of the steps; decay is of "wsd" only.
         floor: share of the peak where the schedule ends.
-        dtype: of the arithmetic: "float32", or "bfloat16", by autocast. The weights stay as they are.
+        dtype: of the arithmetic: "float32", or "bfloat16", by autocast, or "auto": the one of the two for which the hardware is
+            made (`hardware.best_dtype`). The weights stay as they are.
         compile: `torch.compile`. It takes a while at the start, and a C++ compiler on a CPU.
         rescue: keep a copy of the weights, so that a loss of NaN leaves the last ones that had a finite loss.
         seed: of the order of the data.

@@ -4,8 +4,8 @@
         return study.main(Study("dpo", __spec__.name, "Studies of DPO.", STUDIES, tuned, perform, settings_of, said), arguments)
 
 A run is known by its *settings*: all that decides how it goes and how it is judged. A row holds them and what came out. So a run that
-stands in the file already, or in that of another part of the study, is not made again, whatever its label is. The file is written anew
-behind every run that is made.
+stands in the file already, or in that of another part of the study, is not made again, whatever its label is, and whatever type of
+number it was computed in (`recipe.HOW`). The file is written anew behind every run that is made.
 
     python -m lablib.alignment.dpo_study beta noise --folder data/experiments           # dpo_beta.json and dpo_noise.json
     python -m lablib.alignment.dpo_study beta --folder data/experiments --part 1/2      # on one of two machines or cores …
@@ -91,12 +91,17 @@ def rows_of(
             write(path.parent, path.stem, command, made)
             took = f"{time.perf_counter() - begin:.0f} s"
             print(f"{number}/{len(runs)}  {run.label}, seed {run.seed}: {said(row)}; {took}", flush=True)
-        rows.append({**row, **wanted})  # with the label of this run
+        rows.append({**row, "label": run.label})
     return rows
 
 
 def _same(row: Row, wanted: Row) -> bool:
-    return all(row.get(name) == value for name, value in wanted.items() if name != "label")
+    return all(_what(row.get(name)) == _what(value) for name, value in wanted.items() if name != "label")
+
+
+def _what(value: Any) -> Any:
+    """A setting without what says only how it is computed."""
+    return {name: _what(v) for name, v in value.items() if name != "dtype"} if isinstance(value, dict) else value
 
 
 def read(path: Path) -> list[Row]:

@@ -17,7 +17,7 @@ import time
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ from torch.optim import Optimizer
 from lablib.pretraining import checkpoint, divergence, optimisers
 from lablib.pretraining.batching import Batch
 from lablib.pretraining.distributed import ALONE, World
+from lablib.pretraining.hardware import dtype_for
 from lablib.pretraining.interrupt import Interrupt
 from lablib.pretraining.loss import Loss, autocast, token_nats
 from lablib.pretraining.memory import keep_freed_memory
@@ -68,6 +69,7 @@ def train(
         CheckpointError: the folder holds another run.
     """
     device = next(model.parameters()).device
+    recipe = replace(recipe, dtype=dtype_for(device, recipe.dtype))
     if device.type == "cpu":
         keep_freed_memory()
     run = world.wrap(model)  # has the same weights; its gradients are exchanged between processes

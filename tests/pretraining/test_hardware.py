@@ -3,8 +3,11 @@
 import pytest
 import torch
 
+from lablib.course import device
+from lablib.course.device import Measurement
 from lablib.pretraining import hardware
-from lablib.pretraining.hardware import CARDS, best_dtype, card, cost, name_of, peak
+from lablib.pretraining.hardware import CARDS, best_dtype, card, cost, dtype_for, name_of, peak
+from lablib.pretraining.loss import autocast
 
 # Cores x 2 (a multiplication and an addition) x boost clock, and tensor cores x FLOPs in a cycle x their clock: the white papers' own sums.
 COUNTED = {
@@ -56,7 +59,27 @@ def test_bfloat16_only_where_there_is_hardware_for_it(hardware_for_it, chosen, m
         torch.cuda, "is_bf16_supported", lambda including_emulation=True: including_emulation or hardware_for_it
     )
     assert best_dtype(torch.device("cuda")) == chosen
-    assert best_dtype(torch.device("cpu")) == "float32"
+
+
+@pytest.mark.parametrize(("speeds", "chosen"), [((50.0, 3.0), "float32"), ((300.0, 1900.0), "bfloat16")])
+def test_a_processor_is_asked_by_timing_a_product_of_each(speeds, chosen, monkeypatch):
+    timed = dict(zip(("float32", "bfloat16"), speeds, strict=True))
+    asked = []
+
+    def measured(name, dtype):
+        asked.append((name, dtype))
+        return Measurement(name, dtype, timed[dtype])
+
+    device._measured.cache_clear()
+    monkeypatch.setattr(device, "_measure", measured)
+    try:
+        cpu = torch.device("cpu")
+        assert best_dtype(cpu) == dtype_for(cpu, "auto") == chosen
+        assert autocast(cpu, "auto")._enabled == (chosen == "bfloat16")
+        assert asked == [("cpu", "float32"), ("cpu", "bfloat16")]  # once
+        assert [dtype_for(cpu, wanted) for wanted in ("float32", "bfloat16")] == ["float32", "bfloat16"]
+    finally:
+        device._measured.cache_clear()
 
 
 def test_the_cost_of_an_hour_is_its_price():

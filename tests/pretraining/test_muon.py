@@ -50,10 +50,14 @@ def test_each_matrix_is_treated_by_itself():
 
 @pytest.mark.parametrize("shape", [(16, 16), (48, 16), (16, 48), (5, 64)])
 @pytest.mark.parametrize("size", [1e-5, 1.0, 1e5])
-def test_orthogonalised_matrices_have_singular_values_near_one_and_the_directions_of_the_exact_way(shape, size):
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_orthogonalised_matrices_have_singular_values_near_one_and_the_directions_of_the_exact_way(
+    shape, size, dtype, monkeypatch
+):
     update = size * normal(4, *shape)
+    monkeypatch.setattr("lablib.pretraining.muon.best_dtype", lambda device: dtype)
     found = orthogonalise(update)
-    assert found.dtype == torch.bfloat16
+    assert found.dtype == getattr(torch, dtype)
     values = torch.linalg.svdvals(found.float())
     # Random square matrices have a few singular values near 0, which five steps do not lift all the way.
     assert values.max() < 1.3
@@ -66,7 +70,8 @@ def test_orthogonalised_matrices_have_singular_values_near_one_and_the_direction
     assert ((agreement > 0.75) & (agreement < 1.2)).all()
 
 
-def test_orthogonalised_matrices_are_those_of_torch():
+def test_orthogonalised_matrices_are_those_of_torch(monkeypatch):
+    monkeypatch.setattr("lablib.pretraining.muon.best_dtype", lambda device: "bfloat16")  # which torch always takes
     for shape in ((16, 16), (48, 16), (16, 48)):
         update = normal(4, *shape)
         expected = torch.stack([torchs_orthogonalise(x, COEFFICIENTS, STEPS, EPS) for x in update])
@@ -74,7 +79,7 @@ def test_orthogonalised_matrices_are_those_of_torch():
 
 
 def test_no_gradient_means_no_step_and_a_matrix_of_zeros_stays():
-    assert torch.equal(orthogonalise(torch.zeros(2, 3, 4)), torch.zeros(2, 3, 4, dtype=torch.bfloat16))
+    assert torch.equal(orthogonalise(torch.zeros(2, 3, 4)).float(), torch.zeros(2, 3, 4))
     weights = [nn.Parameter(normal(3, 4, seed=i)) for i in range(2)]
     before = [weight.detach().clone() for weight in weights]
     weights[0].grad = normal(3, 4, seed=5)
@@ -83,7 +88,8 @@ def test_no_gradient_means_no_step_and_a_matrix_of_zeros_stays():
     assert torch.equal(weights[1], before[1])
 
 
-def test_five_updates_equal_those_of_torch():
+def test_five_updates_equal_those_of_torch(monkeypatch):
+    monkeypatch.setattr("lablib.pretraining.muon.best_dtype", lambda device: "bfloat16")  # which torch always takes
     shapes = [(8, 8), (8, 8), (24, 8), (8, 24), (24, 8), (1, 5)]
     mine, theirs = ([nn.Parameter(normal(*shape, seed=i)) for i, shape in enumerate(shapes)] for _ in range(2))
     ours = Muon(mine, lr=0.05, momentum=0.9, weight_decay=0.2)

@@ -96,6 +96,21 @@ def test_other_settings_are_another_run_and_the_old_one_goes(tmp_path):
     assert len(read(path)) == 3, "the whole command leaves only its own"
 
 
+def test_a_run_that_was_computed_in_another_type_of_number_is_the_same_run(tmp_path):
+    def rows(dtype, lr=1.0):
+        made = []
+        found = rows_of(
+            [Run("a run", 0, lr)], tmp_path / "tiny_rates.json", "command",
+            lambda run: {**asdict(run), "reward": {"recipe": {"dtype": dtype, "lr": run.lr}}},
+            lambda run: made.append(run) or {"result": 1}, str,
+        )  # fmt: skip
+        return found[0]["reward"]["recipe"]["dtype"], len(made)
+
+    assert rows("bfloat16") == ("bfloat16", 1)
+    assert rows("auto") == ("bfloat16", 0)  # it stays what it was
+    assert rows("auto", lr=2.0) == ("auto", 1)
+
+
 def test_parts_make_a_whole_and_are_gone_then(tmp_path):
     first, second, whole = Made(), Made(), Made()
     assert first(tmp_path, "rates", "--part", "1/2") == 0
