@@ -1225,8 +1225,7 @@ from lablib.adaptation import real_adaptation as real
 from lablib.adaptation.real_writer import load_writer
 from lablib.models import ModelNotFound
 
-runs = relatives = rounded = both = prompted = prefixed = merged_run = None  # their memory is needed now
-writer = None
+runs = relatives = rounded = both = prompted = prefixed = merged_run = writer = None  # their memory is needed now
 if lab.profile.name == "smoke":
     print("the real model is not asked for in this profile")
 elif HAVE_PEFT:

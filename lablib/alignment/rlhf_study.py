@@ -33,10 +33,12 @@ def with_beta(beta: float, **changes: Any) -> PPO:
 
 
 def rates(seeds: Sequence[int] = SEEDS) -> Iterator[Run]:
-    """Which recipe for the reward model? One seed: rates at two epochs, then epochs at the rate in the middle."""
-    for lr, epochs in ((5e-4, 2), (1.5e-3, 2), (4e-3, 2), (1.5e-3, 1), (1.5e-3, 4)):
-        recipe = replace(REWARD, lr=lr, steps=epochs * PAIRS // REWARD.batch)
-        yield Learn(f"lr={lr:g} epochs={epochs}", seeds[0], recipe=recipe)
+    """Which recipe for the reward model? One seed: rates at two epochs, then epochs at the rate in the middle, and more pairs."""
+    for lr, epochs, pairs in (
+        (5e-4, 2, PAIRS), (1.5e-3, 2, PAIRS), (4e-3, 2, PAIRS), (1.5e-3, 1, PAIRS), (1.5e-3, 1, 2 * PAIRS),
+    ):  # fmt: skip
+        recipe = replace(REWARD, lr=lr, steps=epochs * pairs // REWARD.batch)
+        yield Learn(f"lr={lr:g} epochs={epochs} pairs={pairs:,}", seeds[0], pairs, recipe)
 
 
 def reward(seeds: Sequence[int] = SEEDS) -> Iterator[Run]:
