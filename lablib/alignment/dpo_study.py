@@ -85,29 +85,27 @@ def rates(seeds: Sequence[int] = SEEDS) -> Iterator[Run]:
 
 def beta(seeds: Sequence[int] = SEEDS) -> Iterator[Run]:
     """How dear should it be to leave the reference?"""
-    for seed in seeds:
-        for value in BETAS:
-            yield Run(f"DPO {value:g}", seed, "dpo", value)
-            yield Run(f"IPO {value:g}", seed, "ipo", value)
-            yield Run(f"smoothed {value:g}", seed, "smoothed", value, 0.1)
+    for value in BETAS:
+        for name, method, epsilon in (("DPO", "dpo", 0.0), ("IPO", "ipo", 0.0), ("smoothed", "smoothed", 0.1)):
+            for seed in seeds:
+                yield Run(f"{name} {value:g}", seed, method, value, epsilon)
 
 
 def noise(seeds: Sequence[int] = SEEDS) -> Iterator[Run]:
     """What do wrong labels do, and which loss bears them?"""
-    for seed in seeds:
-        for flips in FLIPS:
-            for method in ("dpo", "ipo", "smoothed", "robust"):
-                epsilon = flips if method in ("smoothed", "robust") else 0.0
-                if epsilon or method in ("dpo", "ipo"):  # at ε = 0 both are DPO
+    for flips in FLIPS:
+        for method in ("dpo", "ipo", "smoothed", "robust"):
+            epsilon = flips if method in ("smoothed", "robust") else 0.0
+            if epsilon or method in ("dpo", "ipo"):  # at ε = 0 both are DPO
+                for seed in seeds:
                     yield Run(f"{method} {flips:g}", seed, method, 0.1, epsilon, flips)
 
 
 def relatives(seeds: Sequence[int] = SEEDS) -> Iterator[Run]:
     """KTO and SimPO beside DPO."""
-    for seed in seeds:
-        yield Run("DPO", seed)
-        yield Run("KTO", seed, "kto")
-        yield Run("SimPO", seed, "simpo", 2.0)
+    for label, method, strength in (("DPO", "dpo", 0.1), ("KTO", "kto", 0.1), ("SimPO", "simpo", 2.0)):
+        for seed in seeds:
+            yield Run(label, seed, method, strength)
 
 
 def against(seeds: Sequence[int] = SEEDS) -> Iterator[Run]:

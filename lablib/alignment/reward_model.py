@@ -22,8 +22,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from lablib.alignment.log_probs import Answers
+from lablib.alignment.packed_answers import counted_hidden
 from lablib.architecture.decoder import CausalModel, Decoder
 from lablib.architecture.llama_format import load_llama, save_llama
 from lablib.pretraining import atomic
@@ -90,6 +92,15 @@ def check_length(model: RewardModel, answers: Answers) -> None:
         )
 
 
+def last_hidden(trunk: CausalModel, ids: Tensor, mask: Tensor, last: Tensor) -> Tensor:
+    """`trunk.hidden(ids)` at the last token of each response, read packed, a prompt once for all that answer it: (n, D).
+
+    Args: ids (n, T + 1), mask (n, T): of answers. last: the places of their last tokens, (n,).
+    """
+    counts = F.pad(mask, (0, 1)).scatter(1, last[:, None], True)  # (n, T + 1): from the prompt's last token on
+    return counted_hidden(trunk, ids, counts)[counts.sum(dim=1).cumsum(dim=0) - 1]  # (m, D) -> (n, D)
+
+
 @torch.no_grad()
 def rewards(model: RewardModel, answers: Answers) -> Tensor:
     """The reward of each response, without gradients: (N,), in nats, since differences of rewards are log-odds.
@@ -103,9 +114,9 @@ def rewards(model: RewardModel, answers: Answers) -> Tensor:
     model.eval()
     parts = []
     for start in range(0, len(answers), ROWS):
-        some = last[start : start + ROWS]
-        T = int(some.max()) + 1
-        parts.append(model(answers.ids[start : start + ROWS, :T], some))
+        some = slice(start, start + ROWS)
+        hidden = last_hidden(model.trunk, answers.ids[some], answers.mask[some], last[some])  # (n, D)
+        parts.append(model.head(hidden)[:, 0].float())  # (n, D) -> (n, 1) -> (n,)
     model.train(training)
     found = torch.cat(parts)
     if not bool(found.isfinite().all()):

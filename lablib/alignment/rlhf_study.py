@@ -3,7 +3,8 @@
     python -m lablib.alignment.rlhf_study rates reward beta best mitigations grpo --folder data/experiments
 
 All begin with the carried tuned model; what a run is, and how it is judged, stands in `rlhf_runs`. Some runs stand in two studies and are
-made once: the rates' best recipe, and the runs of `beta` that `mitigations` and `grpo` lay beside their own. So keep the order above.
+made once: the rates' best recipe, and the runs of `beta` that `mitigations` and `grpo` lay beside their own. So keep the order above. With
+`--part K/3` each part has a seed of its own, and with it that seed's pairs and reward model (but for `rates`, which has one seed).
 
 Left out: settings other than β (rates and epochs of PPO stay as they are).
 """
@@ -43,16 +44,16 @@ def rates(seeds: Sequence[int] = SEEDS) -> Iterator[Run]:
 
 def reward(seeds: Sequence[int] = SEEDS) -> Iterator[Run]:
     """How many pairs does it take?"""
-    for seed in seeds:
-        for pairs in (500, 1500, PAIRS):
-            recipe = replace(REWARD, steps=max(1, 2 * pairs // REWARD.batch))
+    for pairs in (500, 1500, PAIRS):
+        recipe = replace(REWARD, steps=max(1, 2 * pairs // REWARD.batch))
+        for seed in seeds:
             yield Learn(f"{pairs:,} pairs", seed, pairs, recipe)
 
 
 def beta(seeds: Sequence[int] = SEEDS) -> Iterator[Run]:
     """What does β buy, and where does the learned reward stop being worth anything?"""
-    for seed in seeds:
-        for value in BETAS:
+    for value in BETAS:
+        for seed in seeds:
             yield Improve(f"beta={value:g}", seed, with_beta(value))
 
 
@@ -64,22 +65,27 @@ def best(seeds: Sequence[int] = SEEDS) -> Iterator[Run]:
 
 def mitigations(seeds: Sequence[int] = SEEDS) -> Iterator[Run]:
     """Three ways against over-optimisation, and what they are against."""
-    for seed in seeds:
-        yield Improve("nothing", seed, with_beta(LOW))
-        yield Improve("a larger KL penalty", seed, PLAIN)
-        yield Improve("an ensemble", seed, with_beta(LOW), reward="ensemble")
-        yield Improve("a length penalty", seed, with_beta(LOW, length=0.05, free=20))
+    for label, settings, kind in (
+        ("nothing", with_beta(LOW), "learned"),
+        ("a larger KL penalty", PLAIN, "learned"),
+        ("an ensemble", with_beta(LOW), "ensemble"),
+        ("a length penalty", with_beta(LOW, length=0.05, free=20), "learned"),
+    ):
+        for seed in seeds:
+            yield Improve(label, seed, settings, kind)
 
 
 def grpo(seeds: Sequence[int] = SEEDS) -> Iterator[Run]:
     """GRPO beside PPO, as it was published and corrected, with a learned reward and with one that can be verified."""
     published = GRPO(steps=PLAIN.steps, per_prompt=8, lr=PLAIN.lr)
     corrected = replace(published, baseline="group", per="constant")
-    for seed in seeds:
-        for kind in ("learned", "verified"):
-            yield Improve(f"PPO, {kind}", seed, PLAIN, kind)
-            yield Improve(f"GRPO, {kind}", seed, published, kind, prompts=4)
-            yield Improve(f"GRPO corrected, {kind}", seed, corrected, kind, prompts=4)
+    rivals: tuple[tuple[str, PPO | GRPO, int], ...] = (
+        ("PPO", PLAIN, 32), ("GRPO", published, 4), ("GRPO corrected", corrected, 4),
+    )  # fmt: skip
+    for kind in ("learned", "verified"):
+        for name, settings, prompts in rivals:
+            for seed in seeds:
+                yield Improve(f"{name}, {kind}", seed, settings, kind, prompts)
 
 
 STUDIES: dict[str, Callable[[Sequence[int]], Iterator[Run]]] = {

@@ -50,6 +50,14 @@ def test_many_rows_are_read_in_parts(monkeypatch):
     torch.testing.assert_close(rm.rewards(model(), batch), whole, rtol=1e-5, atol=1e-6)
 
 
+def test_responses_to_one_prompt_are_read_as_if_alone():
+    prompts, responses = [[1, 7, 8]] * 4 + [[1, 9]], [[5, 6], [5], [3, 3, 3], [5, 6], [5]]
+    found = rm.rewards(model(), answers(prompts, responses, pad=0))
+    alone = torch.cat([rm.rewards(model(), answers([p], [r], 0)) for p, r in zip(prompts, responses, strict=True)])
+    torch.testing.assert_close(found, alone, rtol=1e-4, atol=1e-6)
+    assert len({round(value, 4) for value in found.tolist()}) == 4  # one response came twice
+
+
 def test_the_place_of_the_last_token():
     batch = answers(PROMPTS, RESPONSES, 0)
     assert rm.last_tokens(batch).tolist() == [4, 2, 8]
