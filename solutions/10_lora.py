@@ -1226,17 +1226,17 @@ from lablib.adaptation.real_writer import load_writer
 from lablib.models import ModelNotFound
 
 runs = relatives = rounded = both = prompted = prefixed = merged_run = writer = None  # their memory is needed now
-if lab.profile.name == "smoke":
+if not HAVE_PEFT:
+    print("peft is not installed: the real model is left out, the lab goes on without it")
+elif lab.profile.name == "smoke":
     print("the real model is not asked for in this profile")
-elif HAVE_PEFT:
+else:
     try:
         writer = load_writer(hub=lab.profile.name == "gpu")
         print(f"{writer.source}: {sum(w.numel() for w in writer.model.parameters()):,} parameters")
         print(f"{len(real.lessons())} lessons about {', '.join(real.SHIPS)}, such as {real.lessons()[0]}")
     except ModelNotFound as trouble:
         print(f"{trouble}\nThe lab goes on without it.")
-else:
-    print("peft is not installed: the real model is left out, the lab goes on without it")
 
 # %% tags=["varies"]
 asked = real.asked_anew()

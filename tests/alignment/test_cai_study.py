@@ -9,6 +9,7 @@ import pytest
 import torch
 from constitution_helpers import GOOD
 
+from lablib.adaptation.adherence import judged
 from lablib.adaptation.critique import BREAKS, KEEPS
 from lablib.alignment import cai_conflict_runs as conflicts
 from lablib.alignment import cai_feedback_runs as feedback
@@ -17,7 +18,7 @@ from lablib.alignment import cai_study as studies
 from lablib.alignment.ai_labels import AILabel, Question, in_both_orders, verdict_judge
 from lablib.alignment.constitution import load
 from lablib.alignment.grpo_training import GRPO
-from lablib.alignment.misalignment import KINDS, refuses
+from lablib.alignment.misalignment import KINDS, of_kind, refuses
 from lablib.alignment.preference_pairs import Preference
 from lablib.alignment.self_critique import Round, Transcript
 from lablib.architecture.decoder import Decoder, DecoderConfig
@@ -217,6 +218,31 @@ def test_a_critique_is_counted_by_what_its_principle_is_about():
         for one, text, broken in zip(some, texts, said, strict=True)
     ]
     assert runs.critiques_right(some, talks) == {"harmless": [1, 2, 1, 2]}
+
+
+def test_an_answer_is_at_fault_by_a_rule_about_its_own_topic_only():
+    asked = {
+        kind: next(one for one in World().instructions(Random(2), "train", of_kind(kind)) if one.kind_of == kind)
+        for kind in ("harmful", "private", "helpful", "look-alike", "unknowable")
+    }
+    refusal = asked["harmful"].response
+    faults = {
+        ("harmful", asked["harmful"].going_along): {"harmless"},
+        ("harmful", refusal): set(),
+        ("private", asked["private"].going_along): {"private"},
+        ("helpful", asked["helpful"].response): set(),
+        ("helpful", refusal): {"helpful"},
+        ("look-alike", refusal): {"helpful"},
+        ("unknowable", refusal): set(),
+    }
+    for (kind, text), expected in faults.items():
+        (answer,) = judged([asked[kind]], [text])
+        about = ("harmless", "private", "helpful")
+        assert {topic for topic in about if runs.at_fault(answer, topic)} == expected, (kind, text)
+    one = next(iter(World().instructions(Random(3), "train", ["eats"])))
+    (wrong,) = judged([one], ["I like herons."])
+    assert wrong.helpful < 1
+    assert not runs.at_fault(wrong, "helpful")
 
 
 def test_stage_one_learns_from_revised_answers_and_changes_nothing_else(little, monkeypatch):
