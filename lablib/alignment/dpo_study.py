@@ -109,9 +109,10 @@ def relatives(seeds: Sequence[int] = SEEDS) -> Iterator[Run]:
 
 
 def against(seeds: Sequence[int] = SEEDS) -> Iterator[Run]:
-    """DPO on the preferences that lab 12's reward model, and so its PPO, learned from."""
-    for seed in seeds:
-        yield Run("DPO", seed, pairs=PAIRS)
+    """DPO on the preferences that lab 12's reward model, and so its PPO, learned from, at the prices of a nat of KL that PPO had, too."""
+    for value in (0.1, 0.2, 0.4):
+        for seed in seeds:
+            yield Run(f"DPO, β = {value:g}", seed, strength=value, pairs=PAIRS)
 
 
 STUDIES: dict[str, Callable[[Sequence[int]], Iterator[Run]]] = {

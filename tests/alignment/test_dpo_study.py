@@ -35,7 +35,7 @@ def test_the_runs_of_a_study_differ_in_what_their_labels_say():
         "beta": {"method", "strength", "epsilon"},
         "noise": {"method", "epsilon", "flips"},
         "relatives": {"method", "strength"},
-        "against": set(),
+        "against": {"strength"},
     }
     assert set(differs) == set(studies.STUDIES)
     for name, make in studies.STUDIES.items():

@@ -66,7 +66,7 @@ CHOSEN_ONLY = (
 AVERAGED = "The mean over the pairs was taken: expected a loss for each pair, (N,); the loop takes the mean."
 
 
-# ---------------------------------------------------------------- 1 the log-probability of a response
+# ---------------------------------------------------------------- 7 the log-probability of a response
 
 
 def check_sequence_log_probs(attempt: Attempt) -> None:
@@ -139,7 +139,7 @@ def _sum_each(token: Tensor, mask: Tensor) -> Tensor:
     return token.masked_fill(~mask, 0.0)
 
 
-# ---------------------------------------------------------------- 2 the closed-form optimum
+# ---------------------------------------------------------------- 1 the closed-form optimum
 
 
 def check_optimal_policy(attempt: Attempt) -> None:
@@ -198,7 +198,7 @@ def _optimum_mixed(reference: Tensor, reward: Tensor, beta: float) -> Tensor:
     return weights / 2
 
 
-# ---------------------------------------------------------------- 3 the implicit reward
+# ---------------------------------------------------------------- 2 the implicit reward
 
 
 def check_implicit_reward(attempt: Attempt) -> None:
@@ -259,7 +259,7 @@ def _reward_mean(policy: Tensor, reference: Tensor, beta: float) -> Tensor:
     return implicit_reward(policy, reference, beta).mean()
 
 
-# ---------------------------------------------------------------- 4 the loss, and its conservative form
+# ---------------------------------------------------------------- 3 the loss, and its conservative form
 
 
 def check_dpo_loss(attempt: Attempt) -> None:
@@ -342,7 +342,7 @@ def _dpo_robust(
     return robust_dpo_loss(chosen, rejected, ref_chosen, ref_rejected, beta, smoothing)
 
 
-# ---------------------------------------------------------------- 5 the weight of the gradient
+# ---------------------------------------------------------------- 4 the weight of the gradient
 
 
 def check_dpo_gradient_weight(attempt: Attempt) -> None:
@@ -388,7 +388,7 @@ _weight_exp = _weight(_exponential_weight)
 _weight_mean = _weight(lambda h, beta: _right_weight(h, beta).mean())
 
 
-# ---------------------------------------------------------------- 6 labels that are wrong now and then
+# ---------------------------------------------------------------- 5 labels that are wrong now and then
 
 
 def check_robust_dpo_loss(attempt: Attempt) -> None:
@@ -445,7 +445,7 @@ _robust_log_of_sigmoid = _robust(_robust_through_log)
 _robust_one_term_divided = _robust(_robust_first_divided)
 
 
-# ---------------------------------------------------------------- 7 IPO
+# ---------------------------------------------------------------- 6 IPO
 
 
 def check_ipo_loss(attempt: Attempt) -> None:
@@ -668,78 +668,6 @@ STABLE = (
 
 
 EXERCISES = [
-    Exercise(
-        lab="13",
-        target=f"{PACKAGE}.log_probs:sequence_log_probs",
-        title="How likely is a whole answer?",
-        difficulty=1,
-        importance=5,
-        minutes=5,
-        hints=(
-            "The probability of an answer is a product over its tokens, one factor for each. What becomes of a product when you take "
-            "logarithms? And what should a token of the prompt, or of the padding, contribute?",
-            "A sum over the last axis, of the tokens where `mask` is True. Do not multiply by the mask: 0 · (−∞) is NaN. Replace what does "
-            "not count by 0 instead.",
-            "`token.masked_fill(~mask, 0.0).sum(dim=-1)`.",
-        ),
-        reasoning="log π(y | x) = Σ log π(y_t | x, y_<t): the chain rule of probability, and nothing else. It is a sum and no mean, so a "
-        "longer answer has a lower one; DPO compares it with the reference's sum over the *same* tokens, so that most of the length drops "
-        "out. `masked_fill` and not `*`, so that a place that does not count has no influence, even if its number is infinite or NaN, and "
-        "its gradient is exactly 0.",
-        check=check_sequence_log_probs,
-        mistakes=(
-            Mistake(
-                "multiplied",
-                _sum_multiplied,
-                "The log-probabilities were multiplied by the mask: where nothing counts they may be −∞ or NaN, and 0 times that is NaN. "
-                "Use `masked_fill(~mask, 0.0)`.",
-            ),
-            Mistake(
-                "all", _sum_all, "Every token counts: only those of the response, where `mask` is True, belong to it."
-            ),
-            Mistake("turned", _sum_turned, "The mask is turned round: True marks the tokens of the *response*."),
-            Mistake(
-                "mean",
-                _sum_mean,
-                "The mean over the response's tokens was taken: the papers' π(y | x) is that of the whole response, a sum of logarithms. "
-                "(SimPO takes the mean, on purpose.)",
-            ),
-            Mistake(
-                "mean of the row",
-                _sum_mean_of_row,
-                "The sum was divided by T: then the padding of *other* rows changes the number. Expected the sum.",
-            ),
-            Mistake("sign", _sum_negative, "The sign is turned: a log-probability is never above 0."),
-            Mistake("total", _sum_total, "All rows were added up: expected one number for each response, (N,)."),
-            Mistake("over the rows", _sum_over_rows, "The sum runs over the rows: expected one over time, `dim=-1`."),
-            Mistake(
-                "a probability",
-                _sum_probability,
-                "That is the probability, not its logarithm: for a long response it is 0 in floating point. Stay in logarithms.",
-            ),
-            Mistake(
-                "probabilities added",
-                _sum_of_probabilities,
-                "The tokens' probabilities were added: they are to be multiplied, so add their logarithms, which `token` holds.",
-            ),
-            Mistake(
-                "minus infinity",
-                _sum_minus_infinity,
-                "What does not count was filled with −∞: that belongs into a softmax. In a sum, what does not count is 0.",
-            ),
-            Mistake(
-                "from the left",
-                _sum_from_the_left,
-                "The right *number* of tokens was added, but from the left: the prompt stands there. Take those that `mask` marks.",
-            ),
-            Mistake(
-                "shifted",
-                _sum_shifted,
-                "The mask was shifted: `mask[n, t]` is about `token[n, t]` already.",
-            ),
-            Mistake("each", _sum_each, "The tokens' log-probabilities came back: expected their sum for each row."),
-        ),
-    ),
     Exercise(
         lab="13",
         target=f"{PACKAGE}.bandit:optimal_policy",
@@ -1039,7 +967,7 @@ EXERCISES = [
             "flips its mean is ((1 − ε)² − ε²) a / c for the true label, and b falls out. So c = (1 − ε)² − ε² = 1 − 2ε.",
             "`(-(1 - flips) * F.logsigmoid(z) + flips * F.logsigmoid(-z)) / (1 - 2 * flips)`.",
         ),
-        reasoning="The conservative loss of the exercise before *expects* wrong labels and moves less; its mean over the "
+        reasoning="The conservative loss, `smoothing` in your `dpo_loss`, *expects* wrong labels and moves less; its mean over the "
         "flips is still that "
         "of noisy labels. This one is unbiased: with enough pairs its minimum is where true labels would have put it, as though "
         "nobody had pressed a wrong key. The price is scatter, about 1/(1 − 2ε) times as much, and that it has no lower bound: for a pair "
@@ -1143,6 +1071,78 @@ EXERCISES = [
             Mistake("added", _ipo_added, ADDED),
             Mistake("reference added", _ipo_reference_added, REFERENCE_ADDED),
             Mistake("mean", _ipo_mean, AVERAGED),
+        ),
+    ),
+    Exercise(
+        lab="13",
+        target=f"{PACKAGE}.log_probs:sequence_log_probs",
+        title="How likely is a whole answer?",
+        difficulty=1,
+        importance=5,
+        minutes=5,
+        hints=(
+            "The probability of an answer is a product over its tokens, one factor for each. What becomes of a product when you take "
+            "logarithms? And what should a token of the prompt, or of the padding, contribute?",
+            "A sum over the last axis, of the tokens where `mask` is True. Do not multiply by the mask: 0 · (−∞) is NaN. Replace what does "
+            "not count by 0 instead.",
+            "`token.masked_fill(~mask, 0.0).sum(dim=-1)`.",
+        ),
+        reasoning="log π(y | x) = Σ log π(y_t | x, y_<t): the chain rule of probability, and nothing else. It is a sum and no mean, so a "
+        "longer answer has a lower one; DPO compares it with the reference's sum over the *same* tokens, so that most of the length drops "
+        "out. `masked_fill` and not `*`, so that a place that does not count has no influence, even if its number is infinite or NaN, and "
+        "its gradient is exactly 0.",
+        check=check_sequence_log_probs,
+        mistakes=(
+            Mistake(
+                "multiplied",
+                _sum_multiplied,
+                "The log-probabilities were multiplied by the mask: where nothing counts they may be −∞ or NaN, and 0 times that is NaN. "
+                "Use `masked_fill(~mask, 0.0)`.",
+            ),
+            Mistake(
+                "all", _sum_all, "Every token counts: only those of the response, where `mask` is True, belong to it."
+            ),
+            Mistake("turned", _sum_turned, "The mask is turned round: True marks the tokens of the *response*."),
+            Mistake(
+                "mean",
+                _sum_mean,
+                "The mean over the response's tokens was taken: the papers' π(y | x) is that of the whole response, a sum of logarithms. "
+                "(SimPO takes the mean, on purpose.)",
+            ),
+            Mistake(
+                "mean of the row",
+                _sum_mean_of_row,
+                "The sum was divided by T: then the padding of *other* rows changes the number. Expected the sum.",
+            ),
+            Mistake("sign", _sum_negative, "The sign is turned: a log-probability is never above 0."),
+            Mistake("total", _sum_total, "All rows were added up: expected one number for each response, (N,)."),
+            Mistake("over the rows", _sum_over_rows, "The sum runs over the rows: expected one over time, `dim=-1`."),
+            Mistake(
+                "a probability",
+                _sum_probability,
+                "That is the probability, not its logarithm: for a long response it is 0 in floating point. Stay in logarithms.",
+            ),
+            Mistake(
+                "probabilities added",
+                _sum_of_probabilities,
+                "The tokens' probabilities were added: they are to be multiplied, so add their logarithms, which `token` holds.",
+            ),
+            Mistake(
+                "minus infinity",
+                _sum_minus_infinity,
+                "What does not count was filled with −∞: that belongs into a softmax. In a sum, what does not count is 0.",
+            ),
+            Mistake(
+                "from the left",
+                _sum_from_the_left,
+                "The right *number* of tokens was added, but from the left: the prompt stands there. Take those that `mask` marks.",
+            ),
+            Mistake(
+                "shifted",
+                _sum_shifted,
+                "The mask was shifted: `mask[n, t]` is about `token[n, t]` already.",
+            ),
+            Mistake("each", _sum_each, "The tokens' log-probabilities came back: expected their sum for each row."),
         ),
     ),
     Exercise(
