@@ -37,7 +37,8 @@ def next_beta(beta: float, kl: float, aim: KLTarget) -> float:
     """The weight of the KL penalty for the next step.
 
     Args:
-        beta: that of this step, above 0. kl: what was measured in it, nats per answer; it may be below 0, being an estimate.
+        beta: of this step, above 0. kl: measured in it, nats per answer; an estimate, so perhaps below 0.
+        aim: target (nats per answer), most (where the error, a share of the target, is cut) and rate (K_β).
 
     Raises:
         ValueError: beta is not above 0 (it would stay 0 for ever), or kl is not finite.

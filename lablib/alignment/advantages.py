@@ -26,18 +26,18 @@ from lablib.alignment.masked import check_mask
 
 
 def gae(rewards: Tensor, values: Tensor, mask: Tensor, gamma: float = 1.0, lam: float = 0.95) -> Tensor:
-    """Generalized advantage estimation, from the last token to the first: A_t = δ_t + γλ A_{t+1}.
+    """Generalized advantage estimation: A_t = δ_t + γλ A_{t+1}, where δ_t = r_t + γ V_{t+1} − V_t is the surprise.
+
+    Behind an answer's last token V and A are 0. Places where mask is False, in between too, are passed over.
 
     Args:
         rewards: of each token, (N, T). values: the critic's guess before each token, (N, T), in the rewards' unit.
-        mask: bool (N, T), True where a token counts.
-        gamma: discount of a reward that comes one token later, 0 to 1. lam: see above, 0 to 1.
+        mask: bool (N, T), True where a token counts. gamma, lam: γ, λ, from 0 to 1.
 
     Returns:
         advantages (N, T), in the rewards' unit, without gradient; 0 where mask is False.
 
-    Raises:
-        ValueError: shapes that differ, a mask that is not bool, gamma or lam outside 0 to 1.
+    Raises: ValueError: shapes that differ, a mask that is not bool, gamma or lam outside 0 to 1.
 
     >>> one = torch.tensor([[0.0, 1.0, 9.0]]), torch.tensor([[0.5, 0.25, 9.0]]), torch.tensor([[True, True, False]])
     >>> gae(*one, gamma=1.0, lam=0.5)  # δ = 0 + 0.25 − 0.5 and 1 − 0.25
@@ -47,9 +47,7 @@ def gae(rewards: Tensor, values: Tensor, mask: Tensor, gamma: float = 1.0, lam: 
     check_shares(gamma=gamma, lam=lam)
     rewards, values = rewards.detach(), values.detach()
     advantages = torch.zeros_like(values)
-    next_value, next_advantage = (
-        torch.zeros_like(values[:, 0]) for _ in range(2)
-    )  # (N,): nothing comes behind the end
+    next_value = next_advantage = torch.zeros_like(values[:, 0])  # (N,): nothing comes behind the end
     for t in reversed(range(values.shape[1])):
         counts = mask[:, t]  # (N,)
         surprise = rewards[:, t] + gamma * next_value - values[:, t]  # Schulman et al. 2016, §3: δ_t

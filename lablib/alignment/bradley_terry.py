@@ -40,12 +40,12 @@ def preference_probability(first: Tensor, second: Tensor) -> Tensor:
 def bradley_terry_loss(chosen: Tensor, rejected: Tensor, margin: Tensor | float = 0.0) -> Tensor:
     """How surprised is the model by each choice? −ln σ(r_chosen − r_rejected − margin).
 
-    Safe at any difference: at −1000 it is 1000, no infinity. Halving a difference does not halve the loss: it never
-    asks a pair that is already clear to become much clearer.
+    Safe at any difference: at −1000 it is 1000, no infinity. The clearer a pair is already, the less it pulls.
 
     Args:
         chosen, rejected: rewards (N,), in nats.
-        margin: (N,) or one number >= 0, nats: by how much the chosen one should be better (Llama 2: more where people were sure).
+        margin: (N,) or one number >= 0, nats: by how much the chosen one should be better (Llama 2: more where people
+            were sure).
 
     Returns:
         (N,), nats, not yet averaged; ln 2 where both rewards are equal and there is no margin.

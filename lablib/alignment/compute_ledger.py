@@ -31,12 +31,13 @@ from lablib.pretraining.flops import per_token
 def pass_flops(config: DecoderConfig, lengths: Sequence[int], learned: bool = False, head: bool = True) -> int:
     """FLOPs of a model's pass over some rows of tokens.
 
-    `per_token(config, T)` is what one token of a row of T costs forwards *and* backwards, 6 for each weight and 12·L·D·T for attention. The
-    forward pass alone is a third of it.
+    `per_token(config, T)` is what one token of a row of T costs forwards *and* backwards, 6 for each weight and
+    12·L·D·T for attention. The forward pass alone is a third of it.
 
     Args:
         config: of the model. lengths: tokens of each row, without padding. learned: with the backward pass?
-        head: are logits made? Without them the head's V·D weights take no part: 6·V·D less for each token, forwards and backwards.
+        head: are logits made? Without them the head's V·D weights take no part: 6·V·D less for each token, forwards
+            and backwards.
 
     Returns:
         the sum over all tokens of all rows, an int.

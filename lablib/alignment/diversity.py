@@ -17,13 +17,15 @@ from collections.abc import Sequence
 def distinct_n(texts: Sequence[Sequence[int]], n: int = 2) -> float:
     """The share of different n-grams among all n-grams of some texts.
 
-    An n-gram is n tokens that follow one another in one text; the end of a text and the beginning of the next make none.
+    An n-gram is n tokens that follow one another in one text; the end of a text and the beginning of the next make
+    none.
 
     Args:
         texts: lists of token numbers, such as several answers to one prompt. n: at least 1.
 
     Returns:
-        from 0 to 1, a plain number: different n-grams / all n-grams, over the texts together; 0.0 where no text has n tokens.
+        from 0 to 1, a plain number: different n-grams / all n-grams, over the texts together; 0.0 where no text has n
+        tokens.
 
     >>> distinct_n([[1, 2, 3], [1, 2, 4]])  # 12, 23, 12, 24: three of four
     0.75

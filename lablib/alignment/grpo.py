@@ -39,14 +39,11 @@ def group_advantages(scores: Tensor, G: int, baseline: Baseline = "group-std") -
 
     Args:
         scores: (N,), the G answers to a prompt side by side. G: at least 2, dividing N.
-        baseline: "group-std", the score minus the group's mean, over its standard deviation (with G − 1) plus `SMALL`: GRPO's.
-            "group", without the division: Dr. GRPO's. "leave-one-out", minus the mean of the *other* answers: RLOO's, unbiased.
+        baseline: "group-std": minus the group's mean, over its standard deviation (with G − 1) plus `SMALL` (GRPO).
+            "group": without the division (Dr. GRPO). "leave-one-out": minus the mean of the *other* answers (RLOO).
 
-    Returns:
-        (N,), without gradient; exactly 0 in a group whose scores are all alike: nothing is to be learned from it.
-
-    Raises:
-        ValueError: G does not fit, a score is not finite, another baseline.
+    Returns: (N,), without gradient; exactly 0 in a group whose scores are all alike: nothing is to be learned from it.
+    Raises: ValueError: G does not fit, a score is not finite, another baseline.
 
     >>> group_advantages(torch.tensor([1.0, 0.0, 5.0, 5.0]), G=2, baseline="group")
     tensor([ 0.5000, -0.5000,  0.0000,  0.0000])
@@ -55,9 +52,7 @@ def group_advantages(scores: Tensor, G: int, baseline: Baseline = "group-std") -
     """
     check_scores(scores, len(scores))
     if G < 2 or not len(scores) or len(scores) % G:
-        raise ValueError(
-            f"G = {G} with {len(scores)} scores: expected at least 2 answers to each prompt, and as many to each"
-        )
+        raise ValueError(f"G = {G} with {len(scores)} scores: expected G >= 2, and as many answers to each prompt")
     if baseline not in BASELINES:
         raise ValueError(f"baseline = {baseline!r}: expected one of {', '.join(BASELINES)}")
     groups = scores.detach().double().view(-1, G)  # (N,) -> (P, G)

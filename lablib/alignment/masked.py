@@ -67,10 +67,10 @@ def whiten(x: Tensor, mask: Tensor, shift_mean: bool = True) -> Tensor:
 
     Args:
         x: of any shape. mask: bool of the same shape.
-        shift_mean: False puts the mean back: rewards keep their sign so, as far as that goes.
+        shift_mean: False adds the mean again after the division: only the spread becomes 1.
 
     Returns:
-        x's shape, 0 where mask is False. Values that are all alike become 0 (or stay what they are, without shift_mean).
+        x's shape, 0 where mask is False. Values that are all alike become 0 (without shift_mean: stay as they are).
 
     >>> whiten(torch.tensor([1.0, 3.0, 9.0]), torch.tensor([True, True, False]))
     tensor([-1.,  1.,  0.])

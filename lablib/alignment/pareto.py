@@ -22,7 +22,8 @@ from torch import Tensor
 def pareto_front(points: Tensor) -> Tensor:
     """Which points are not dominated?
 
-    A point dominates another when it is at least as good in every aim and better in at least one. Of equal points none dominates the other.
+    A point dominates another when it is at least as good in every aim and better in at least one. Of equal points none
+    dominates the other.
 
     Args:
         points: (N, K), the larger the better.
@@ -59,8 +60,8 @@ def chebyshev(points: Tensor, weights: Tensor, ideal: Tensor) -> Tensor:
         ideal: (K,), what would be best in each aim, at least as good as every point.
 
     Returns:
-        (N,), minus the largest of the weighted shortfalls, −max_k w_k · (ideal_k − point_k): 0 for the ideal, below 0 for what falls
-        short of it, so that the largest is the best.
+        (N,), minus the largest of the weighted shortfalls, −max_k w_k · (ideal_k − point_k): 0 for the ideal, below 0
+        for what falls short of it, so that the largest is the best.
 
     >>> chebyshev(torch.tensor([[1.0, 0.2], [0.6, 0.7]]), torch.tensor([1.0, 0.5]), torch.tensor([1.0, 1.0]))
     tensor([-0.4000, -0.4000])

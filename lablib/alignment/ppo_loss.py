@@ -77,20 +77,22 @@ def clip_share(new: Tensor, old: Tensor, advantages: Tensor, mask: Tensor, clip:
 
 
 def clipped_value_loss(new: Tensor, old: Tensor, returns: Tensor, mask: Tensor, clip: float | None = 0.2) -> Tensor:
-    """Half the mean squared error of the critic; where it has moved by more than `clip`, the larger of two errors counts.
+    """Half the mean squared error of the critic; where it moved by more than `clip`, the larger of two errors counts.
 
-    The two are that of the guess and that of the guess cut back to within `clip` of the old one. The gradient is thus 0 where the
-    guess has moved so far towards the return, and the error is that of the guess cut back.
+    The two are that of the guess and that of the guess cut back to within `clip` of the old one. The gradient is
+    thus 0 where the guess has moved so far towards the return, and the error is that of the guess cut back.
 
     Args:
         new: values that learn, (N, T), with a gradient. old: values at the rollout, (N, T).
-        returns: what they should have been, (N, T). mask: bool (N, T). clip: in the rewards' unit, above 0; None: no clipping.
+        returns: what they should have been, (N, T). mask: bool (N, T).
+        clip: in the rewards' unit, above 0; None: no clipping.
 
     Returns:
         a scalar, the rewards' unit squared; 0 where nothing counts.
 
     >>> yes = torch.tensor([[True]])
-    >>> clipped_value_loss(torch.tensor([[0.5]]), torch.tensor([[0.0]]), torch.tensor([[1.0]]), yes, clip=0.25)  # 0.75² / 2
+    >>> new, old, returns = torch.tensor([[0.5]]), torch.tensor([[0.0]]), torch.tensor([[1.0]])
+    >>> clipped_value_loss(new, old, returns, yes, clip=0.25)  # 0.75² / 2
     tensor(0.2812)
     """
     check_mask(returns, mask)

@@ -16,7 +16,7 @@ Sources: Jones 2021, "Debugging RL, Without the Agonizing Pain" (andyljones.com/
 Axes: S states, T tokens, A actions, N episodes. Left out: anything that only a network can get wrong.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -160,11 +160,6 @@ def _numbers(found: Tensor) -> str:
     return "[" + ", ".join(f"{number:.2f}" for number in found.tolist()) + "]"
 
 
-def first_failure(pieces: Pieces, generator: torch.Generator, make: Callable[[int, int, int], Table] = Table) -> str:
-    """The complaint of the first probe that fails, "" if none does: the probes stand in the order of what they need."""
-    return next((complaint for probe in PROBES if (complaint := run(probe, pieces, generator, make).complaint)), "")
-
-
 def _always(states: Tensor, actions: Tensor) -> Tensor:
     return torch.ones(len(states))
 
@@ -255,3 +250,13 @@ PROBES: tuple[Probe, ...] = (
         largest=1.35,
     ),
 )
+
+
+def first_failure(
+    pieces: Pieces,
+    generator: torch.Generator,
+    probes: Sequence[Probe] = PROBES,
+    make: Callable[[int, int, int], Table] = Table,
+) -> str:
+    """The complaint of the first probe that fails, "" if none does: the probes stand in the order of what they need."""
+    return next((complaint for probe in probes if (complaint := run(probe, pieces, generator, make).complaint)), "")

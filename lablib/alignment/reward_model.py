@@ -38,13 +38,13 @@ class RewardModel(nn.Module):
     """(inputs, places) -> one reward for each row.
 
     Args:
-        model: the language model to begin with; it is copied, and stays as it is.
+        model: the language model to begin with; it is copied, and stays as it is. All of the copy may learn.
         generator: of the head's first weights.
     """
 
     def __init__(self, model: CausalModel, generator: torch.Generator | None = None) -> None:
         super().__init__()
-        self.trunk = copy.deepcopy(model)
+        self.trunk = copy.deepcopy(model).requires_grad_(True)
         D = model.sizes.D
         self.head = nn.Linear(D, 1)
         nn.init.normal_(self.head.weight, std=(D + 1) ** -0.5, generator=generator)

@@ -51,6 +51,7 @@ JUDGED = 400  # prompts that a policy is judged on
 MEMBERS = 3  # reward models of an ensemble
 REWARD = replace(RECIPE, lr=1.5e-3, steps=2 * PAIRS // RECIPE.batch)
 NS = (1, 2, 4, 8, 16, 32, 64)
+RIGHT = 0.9  # gold reward from which on an answer is called right
 SHOWN = 12  # answers that a run leaves for the gallery
 KEPT = (
     "step",
@@ -182,6 +183,7 @@ def in_numbers(answers: Answered, score: Score) -> dict[str, Any]:
         "kl": round(found.kl, 4),
         "entropy": round(found.mean_entropy, 4),
         "words": _mean([words_of(r.text) for r in found.responses]),
+        "words_wrong": _mean([words_of(r.text) for r, g in zip(found.responses, golds, strict=True) if g < RIGHT]),
         "says_twice": _mean([float(says_twice(r.text)) for r in found.responses]),
         "finished": _mean([float(r.finished) for r in found.responses]),
         "refuses_questions": _mean([float(refuses(r.instruction.prompt, r.text)) for r in fine]),

@@ -36,7 +36,8 @@ def wins(mine: Tensor, theirs: Tensor) -> Tensor:
         mine, theirs: scores of two policies' answers to the same prompts, of the same shape, such as (S, P).
 
     Returns:
-        in that shape and type, 1 where mine is better, 0 where theirs is, 1/2 where both are equal. Its mean is the win rate.
+        in that shape and type, 1 where mine is better, 0 where theirs is, 1/2 where both are equal. Its mean is the
+        win rate.
 
     >>> wins(torch.tensor([1.0, 0.5, 0.0]), torch.tensor([0.5, 0.5, 0.5]))
     tensor([1.0000, 0.5000, 0.0000])
@@ -84,10 +85,11 @@ def seed_interval(means: Tensor, level: float = LEVEL) -> Interval:
         means: (S,), one number for each seed, S at least 2. level: such as 0.95.
 
     Returns:
-        (mean, low, high), plain numbers: mean ± t · s/√S, where s is the standard deviation of the seeds (divided by S − 1) and t the
-        quantile (1 + level)/2 of Student's distribution with S − 1 degrees of freedom, 4.30 for three seeds.
+        (mean, low, high), plain numbers: mean ± t · s/√S, where s is the standard deviation of the seeds (divided by
+        S − 1) and t the quantile (1 + level)/2 of Student's distribution with S − 1 degrees of freedom, 4.30 for three
+        seeds.
 
-    >>> [round(x, 3) for x in seed_interval(torch.tensor([0.4, 0.5, 0.6]))]  # s = 0.1, so 4.303 · 0.1 / √3 to either side
+    >>> [round(x, 3) for x in seed_interval(torch.tensor([0.4, 0.5, 0.6]))]  # s = 0.1: 4.303 · 0.1 / √3 to either side
     [0.5, 0.252, 0.748]
     """
     check_means(means, level)

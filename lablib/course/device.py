@@ -1,8 +1,7 @@
 """What this machine can do, found by measuring: the device and dtype to train in, and the memory that is left.
 
-A processor's name says little: one laptop multiplies bfloat16 matrices six times faster than float32, the next one six times
-slower. So `choose` times one small product, the size that the course's own models use, on each device and in each dtype, and
-takes the fastest. Memory and processors are read with the limits of a container, if there is one.
+`choose` takes the device and dtype in which one small product is fastest (`lablib.speed`). Memory and processors are read with the
+limits of a container, if there is one.
 
 Left out: float16 (its small range needs a loss scaler), several GPUs (the labs use one).
 """
@@ -10,30 +9,19 @@ Left out: float16 (its small range needs a loss scaler), several GPUs (the labs 
 from __future__ import annotations
 
 import os
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import psutil
+
+from lablib.speed import WORTH_IT, Measurement, measured
 
 if TYPE_CHECKING:
     import torch
 
 _CGROUP = Path("/sys/fs/cgroup")
-# A dtype with fewer digits must be this much faster than float32 to be worth its rounding.
-_WORTH_IT = 1.3
-
-
-@dataclass(frozen=True)
-class Measurement:
-    """One timed product: which device and dtype (torch's names), and what it reached in GFLOP/s."""
-
-    device: str
-    dtype: str
-    gflops: float
 
 
 @dataclass(frozen=True)
@@ -58,45 +46,6 @@ class Device:
         return f"{self.name} in {self.dtype} (measured, GFLOP/s: {figures})"
 
 
-def best_time(work: Callable[[], Any], budget_s: float = 0.06) -> float:
-    """Seconds of the fastest run of `work`: one to warm up, then as many as fit in `budget_s` (at least one, unless the first was slow)."""
-    start = time.perf_counter()
-    work()
-    best = time.perf_counter() - start
-    if best > budget_s:  # nothing that slow is worth a second look
-        return best
-    best, spent = float("inf"), 0.0
-    while spent < budget_s:
-        start = time.perf_counter()
-        work()
-        seconds = time.perf_counter() - start
-        best, spent = min(best, seconds), spent + seconds
-    return best
-
-
-def _measure(device: str, dtype: str) -> Measurement | None:
-    """Time (rows, 256) @ (256, 1024); None where this device cannot multiply in this dtype."""
-    import torch
-
-    rows, width, hidden = (512, 256, 1024) if device == "cpu" else (4096, 1024, 4096)
-    try:
-        a = torch.ones(rows, width, device=device, dtype=getattr(torch, dtype))
-        b = torch.ones(width, hidden, device=device, dtype=getattr(torch, dtype))
-
-        def product() -> None:
-            torch.matmul(a, b)
-            if device == "cuda":
-                torch.cuda.synchronize()
-            elif device == "mps":
-                torch.mps.synchronize()
-
-        product()  # the first use of a device starts its libraries: that is not speed
-        seconds = best_time(product)
-    except (RuntimeError, TypeError):
-        return None
-    return Measurement(device, dtype, 2 * rows * width * hidden / seconds / 1e9)
-
-
 def pick(measured: tuple[Measurement, ...]) -> Device:
     """The fastest device in float32, and bfloat16 there if it is worth it.
 
@@ -109,7 +58,7 @@ def pick(measured: tuple[Measurement, ...]) -> Device:
         raise ValueError("measured is empty; expected at least one measurement: is torch installed correctly?")
     best = max(measured, key=lambda m: m.gflops)
     full = [m for m in measured if m.device == best.device and m.dtype == "float32"]
-    if full and best.gflops < _WORTH_IT * full[0].gflops:
+    if full and best.gflops < WORTH_IT * full[0].gflops:
         best = full[0]
     return Device(best.device, best.dtype, best.gflops, measured)
 
@@ -124,20 +73,7 @@ def choose() -> Device:
         names.append("cuda")
     if torch.backends.mps.is_available():
         names.append("mps")
-    return pick(tuple(m for name in names for m in _measured(name)))
-
-
-def dtype_on(name: str) -> str:
-    """What to compute in on one device, "cpu", "cuda" or "mps": "bfloat16" where that is clearly faster, else "float32"."""
-    found = _measured(name)
-    return pick(found).dtype if found else "float32"
-
-
-@cache
-def _measured(name: str) -> tuple[Measurement, ...]:
-    """Both dtypes on one device; kept for the process."""
-    tried = (_measure(name, dtype) for dtype in ("float32", "bfloat16"))
-    return tuple(m for m in tried if m is not None)
+    return pick(tuple(m for name in names for m in measured(name)))
 
 
 def _read_int(path: Path) -> int | None:

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import torch
 
-from lablib.course.device import dtype_on
+from lablib.speed import dtype_on
 
 SHEETS = "nvidia.com/content/dam/en-zz/Solutions/Data-Center/"
 

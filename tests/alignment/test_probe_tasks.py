@@ -155,7 +155,7 @@ def test_every_bug_is_found_by_the_probe_that_is_made_for_it(bug):
     changes, found_by = BUGS[bug]
     make = changes.get("make", Table)
     pieces = replace(RIGHT, **{name: piece for name, piece in changes.items() if name != "make"})
-    complaint = first_failure(pieces, generator(), make)
+    complaint = first_failure(pieces, generator(), make=make)
     assert complaint.startswith(f"{found_by}: "), complaint
     breaks = next(probe.breaks for probe in PROBES if probe.name == found_by)
     assert complaint.endswith(breaks)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lablib.course import device
-from lablib.course.device import Measurement
+from lablib.speed import Measurement, best_time
 
 
 def test_choose_measures_and_picks_the_fastest_that_is_worth_it():
@@ -43,7 +43,7 @@ def test_nothing_measured_says_so():
 
 
 def test_best_time_finds_the_time_of_the_work():
-    assert 0.019 < device.best_time(lambda: time.sleep(0.02)) < 0.2
+    assert 0.019 < best_time(lambda: time.sleep(0.02)) < 0.2
 
 
 def write(folder, **files):

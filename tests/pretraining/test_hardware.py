@@ -3,8 +3,7 @@
 import pytest
 import torch
 
-from lablib.course import device
-from lablib.course.device import Measurement
+from lablib import speed
 from lablib.pretraining import hardware
 from lablib.pretraining.hardware import CARDS, best_dtype, card, cost, dtype_for, name_of, peak
 from lablib.pretraining.loss import autocast
@@ -68,10 +67,10 @@ def test_a_processor_is_asked_by_timing_a_product_of_each(speeds, chosen, monkey
 
     def measured(name, dtype):
         asked.append((name, dtype))
-        return Measurement(name, dtype, timed[dtype])
+        return speed.Measurement(name, dtype, timed[dtype])
 
-    device._measured.cache_clear()
-    monkeypatch.setattr(device, "_measure", measured)
+    speed.measured.cache_clear()
+    monkeypatch.setattr(speed, "measure", measured)
     try:
         cpu = torch.device("cpu")
         assert best_dtype(cpu) == dtype_for(cpu, "auto") == chosen
@@ -79,7 +78,7 @@ def test_a_processor_is_asked_by_timing_a_product_of_each(speeds, chosen, monkey
         assert asked == [("cpu", "float32"), ("cpu", "bfloat16")]  # once
         assert [dtype_for(cpu, wanted) for wanted in ("float32", "bfloat16")] == ["float32", "bfloat16"]
     finally:
-        device._measured.cache_clear()
+        speed.measured.cache_clear()
 
 
 def test_the_cost_of_an_hour_is_its_price():
