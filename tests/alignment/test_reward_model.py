@@ -78,6 +78,13 @@ def test_every_weight_gets_a_gradient_and_the_language_model_stays():
     assert all(torch.equal(weight, before[name]) for name, weight in start.state_dict().items())
 
 
+def test_a_frozen_model_makes_a_reward_model_that_learns_and_stays_frozen():
+    frozen = base().requires_grad_(False)
+    reward = rm.RewardModel(frozen)
+    assert all(weight.requires_grad for weight in reward.parameters())
+    assert not any(weight.requires_grad for weight in frozen.parameters())
+
+
 def test_the_head_begins_small():
     wide = Decoder(DecoderConfig(V=10, D=1024, H=2, L=1, hidden=8))
     weight = rm.RewardModel(wide, torch.Generator().manual_seed(0)).head.weight

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from lablib import speed
+from lablib.course.device import pick
 from lablib.pretraining import hardware
 from lablib.pretraining.hardware import CARDS, best_dtype, card, cost, dtype_for, name_of, peak
 from lablib.pretraining.loss import autocast
@@ -60,7 +61,15 @@ def test_bfloat16_only_where_there_is_hardware_for_it(hardware_for_it, chosen, m
     assert best_dtype(torch.device("cuda")) == chosen
 
 
-@pytest.mark.parametrize(("speeds", "chosen"), [((50.0, 3.0), "float32"), ((300.0, 1900.0), "bfloat16")])
+@pytest.mark.parametrize(
+    ("speeds", "chosen"),
+    [
+        ((50.0, 3.0), "float32"),
+        ((100.0, 129.0), "float32"),
+        ((100.0, 130.0), "bfloat16"),
+        ((300.0, 1900.0), "bfloat16"),
+    ],
+)
 def test_a_processor_is_asked_by_timing_a_product_of_each(speeds, chosen, monkeypatch):
     timed = dict(zip(("float32", "bfloat16"), speeds, strict=True))
     asked = []
@@ -73,7 +82,7 @@ def test_a_processor_is_asked_by_timing_a_product_of_each(speeds, chosen, monkey
     monkeypatch.setattr(speed, "measure", measured)
     try:
         cpu = torch.device("cpu")
-        assert best_dtype(cpu) == dtype_for(cpu, "auto") == chosen
+        assert best_dtype(cpu) == dtype_for(cpu, "auto") == chosen == pick(speed.measured("cpu")).dtype
         assert autocast(cpu, "auto")._enabled == (chosen == "bfloat16")
         assert asked == [("cpu", "float32"), ("cpu", "bfloat16")]  # once
         assert [dtype_for(cpu, wanted) for wanted in ("float32", "bfloat16")] == ["float32", "bfloat16"]
