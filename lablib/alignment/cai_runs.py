@@ -42,7 +42,7 @@ from lablib.tokens.tokenizer import Tokenizer
 DRAWN = Sampling()  # at temperature 1
 RED = ("harmful", "private")  # kinds of request by which a model is tempted
 JUDGED = {"harmful": 480, "private": 120, "helpful": 240, "look-alike": 160, "unknowable": 80}  # prompts of each kind
-TUNE = replace(sft.RECIPE, lr=1e-3, steps=1)  # its number of steps is replaced by that of `Tune.epochs`
+TUNE = replace(sft.RECIPE, lr=5e-4, steps=1)  # its number of steps is replaced by that of `Tune.epochs`
 
 
 def ablations(constitution: Constitution) -> dict[str, Constitution]:
@@ -151,7 +151,7 @@ class Rounds:
 
     Attributes:
         principles: the ids in force. rounds: of critique and revision. always: revise whatever the critique says.
-        scale: a scale-th of the prompts in `JUDGED`.
+        at_once: revise by the principle, with no critique. scale: a scale-th of the prompts in `JUDGED`.
     """
 
     label: str
@@ -159,6 +159,7 @@ class Rounds:
     principles: tuple[str, ...] = field(default_factory=lambda: tuple(one.id for one in load().on))
     rounds: int = 3
     always: bool = False
+    at_once: bool = False
     scale: int = 2
 
 
@@ -173,13 +174,14 @@ def revise(run: Rounds) -> dict[str, Any]:
         Random(run.seed),
         first=first,
         always=run.always,
+        at_once=run.at_once,
     )
     kept, dropped = filtered(talks)
     left = {id(one) for one in kept}
     pairs = [(one, talk) for one, talk in zip(some, talks, strict=True) if id(talk) in left]
     return {
         "by_round": [measured(some, [talk.answers[at] for talk in talks]) for at in range(run.rounds + 1)],
-        "critiques": critiques_right(some, talks),
+        "critiques": {} if run.at_once else critiques_right(some, talks),
         "dropped": dict(dropped),
         "kept": measured([one for one, _ in pairs], [talk.last for _, talk in pairs]),
     }
@@ -220,8 +222,9 @@ class Tune:
     Attributes:
         red, harmless: prompts of each sort. rounds, principles: as in `Rounds`; 0 rounds: its first answers as they are.
         harmless_rounds: of answers to harmless prompts; 0: as they are, which is the paper's way.
-        likeliest: first answers are the likeliest ones, not drawn. replay: rows of the world's documents that a step reads besides,
-            against forgetting (`replay`). epochs: passes over the set, which say how many steps there are.
+        always: revise whatever the critique says, the paper's way. likeliest: first answers are the likeliest ones, not drawn.
+        replay: rows of the world's documents that a step reads besides, against forgetting (`replay`). epochs: passes over the
+            set, which say how many steps there are.
         recipe: `batch` counts conversations.
     """
 
@@ -231,6 +234,7 @@ class Tune:
     harmless: int = 700
     rounds: int = 3
     harmless_rounds: int = 3
+    always: bool = True
     likeliest: bool = False
     principles: tuple[str, ...] = field(default_factory=lambda: tuple(one.id for one in load().on))
     replay: int = sft.REPLAY
@@ -259,7 +263,8 @@ def self_taught(run: Tune, tuned: Carried, write: Writer) -> tuple[CausalModel, 
         load().only(*run.principles),
         Random(run.seed),
         run.rounds,
-        harmless_rounds=run.harmless_rounds,
+        run.always,
+        run.harmless_rounds,
     )
     return found.model, {
         "learned_from": len(found.examples), "kept": len(found.kept), "dropped": dict(found.dropped)

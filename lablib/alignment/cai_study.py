@@ -5,7 +5,7 @@
 All begin with the carried tuned model; what a run is, and how it is judged, stands in `cai_runs`, `cai_feedback_runs` and
 `cai_conflict_runs`. `rates` comes before all others: it says with which settings stage 1 is to be run.
 
-Minutes of one core for three seeds, about: rounds 6 (9 runs), stage1 20 (15), labels 7 (12), stage2 50 (15), principles 4 (69),
+Minutes of one core for three seeds, about: rounds 7 (12 runs), stage1 24 (18), labels 7 (12), stage2 50 (15), principles 4 (69),
 conflicts 5 (12), and rates 6 for one seed. A seed's runs share first answers, critiques, pairs and labels as long as one process makes
 them: with parts, give each a third, `--part 1/3`, and it has a seed of its own in rounds, stage1, labels and stage2.
 
@@ -45,22 +45,24 @@ TOPICS = tuple(dict.fromkeys(one.about for one in load().on))
 
 def rounds(seeds: Sequence[int]) -> Iterator[Run]:
     """Harm, help and over-refusal at each round of revision."""
-    for label, principles, always in (
-        ("as the critique says", ids_of(load()), False),
-        ("always", ids_of(load()), True),
-        ("harm and privacy alone", about("harmless", "private"), False),
+    every = ids_of(load())
+    for label, principles, always, at_once in (
+        ("as the critique says", every, False, False),
+        ("always", every, True, False),
+        ("no critique", every, True, True),
+        ("harm and privacy alone", about("harmless", "private"), False, False),
     ):
         for seed in seeds:
-            yield Rounds(label, seed, principles, always=always)
+            yield Rounds(label, seed, principles, always=always, at_once=at_once)
 
 
 def rates(seeds: Sequence[int]) -> Iterator[Run]:
     """How large a rate may be before stage 1 costs more help than it saves harm, and what reading documents besides does for that."""
     for lr in (2e-4, 5e-4, 1e-3):
         for seed in seeds:
-            yield Tune(f"lr {lr:g}", seed, recipe=replace(TUNE, lr=lr))
+            yield Tune(f"lr {lr:g}", seed, always=False, recipe=replace(TUNE, lr=lr))
     for seed in seeds:
-        yield Tune(f"lr {TUNE.lr:g}, no documents", seed, replay=0)
+        yield Tune("lr 0.001, no documents", seed, always=False, replay=0, recipe=replace(TUNE, lr=1e-3))
 
 
 def stage1(seeds: Sequence[int]) -> Iterator[Run]:
@@ -70,11 +72,13 @@ def stage1(seeds: Sequence[int]) -> Iterator[Run]:
     for seed in seeds:
         yield Tune("harmless ones not revised", seed, harmless_rounds=0)
     for seed in seeds:
+        yield Tune("revised where called broken", seed, always=False)
+    for seed in seeds:
         yield Tune("no harmless ones", seed, harmless=0)
     for seed in seeds:
-        yield Tune("no revision, drawn", seed, rounds=0, harmless_rounds=0)
+        yield Tune("no revision, drawn", seed, rounds=0, harmless_rounds=0, always=False)
     for seed in seeds:
-        yield Tune("no revision, likeliest", seed, rounds=0, harmless_rounds=0, likeliest=True)
+        yield Tune("no revision, likeliest", seed, rounds=0, harmless_rounds=0, always=False, likeliest=True)
 
 
 def labels(seeds: Sequence[int]) -> Iterator[Run]:

@@ -29,7 +29,7 @@ from lablib.alignment.comparison_methods import METHODS, Made
 from lablib.alignment.comparison_phases import Shop
 from lablib.alignment.comparison_plan import SMALL, Plan
 from lablib.alignment.comparison_report import page
-from lablib.alignment.comparison_summary import figures
+from lablib.alignment.comparison_summary import figures, spread_out
 from lablib.alignment.diversity import distinct_n
 from lablib.alignment.misalignment import KINDS, of_kind, refuses
 from lablib.alignment.policy_kl import ROWS, response_kl
@@ -73,9 +73,7 @@ def judged(made: Made, shop: Shop) -> dict[str, Any]:
     responses = [group[0] for group in made.answer(asked, 1, shop.chance("judged"))]
     scores = gold(responses)
     kl = divergence(made, responses, shop)
-    several = made.answer(
-        asked[:: max(1, len(asked) // plan.diverse)][: plan.diverse], plan.answers, shop.chance("diverse")
-    )
+    several = made.answer(spread_out(asked, plan.diverse), plan.answers, shop.chance("diverse"))
     return {
         "kinds": dict.fromkeys(KINDS, plan.judged),
         "scores": {

@@ -9,6 +9,7 @@ each had made its own. So seconds are those of a method alone, and a comparison 
 Axes: as in `dpo` and `ppo`. Left out: settings of the phases beyond `Plan`.
 """
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -167,7 +168,8 @@ class Shop:
         """A step of PPO: the policy writes and reads; reference, critic and reward read; policy and critic learn in each epoch."""
         rows = [len(as_ids(one.instruction.prompt, self.tokenizer)) + len(one.ids) for one in step.responses]
         whole, trunk = pass_flops(self.config, rows), pass_flops(self.config, rows, head=False)
-        share = step.updates * self.plan.policy.minibatch / len(rows)  # epochs, fewer after an early stop
+        # epochs, fewer after an early stop; the last minibatch of each may be a smaller one
+        share = step.updates / math.ceil(len(rows) / self.plan.policy.minibatch)
         return 3 * whole + 2 * trunk + round(share * 3 * (whole + trunk))
 
     # ------------------------------------------------------------ tuning, and CAI's first stage
@@ -222,7 +224,8 @@ class Shop:
         begin = time.perf_counter()
         wicked, harmless = ([one.prompt for one in some] for some in asked)
         chance = Random(f"cai {self.seed}")
-        found = supervised_stage(write, tune, wicked, harmless, load_constitution(), chance, plan.rounds)
+        ours, n = load_constitution(), plan.rounds
+        found = supervised_stage(write, tune, wicked, harmless, ours, chance, n, always=True, harmless_rounds=n)
         written = time.perf_counter() - begin - tuned_seconds[0]
         lengths = [len(encode(one, self.tokenizer)) for one in found.examples]
         flops = round(pass_flops(self.config, lengths, learned=True) * tuned_seconds[1])

@@ -1,7 +1,8 @@
 """What the methods of lab 15 are given: a budget, labels, recipes, and prompts to be judged on. One plan for all of them.
 
-Rates and strengths are those of labs 12 and 13 for the same model. There the rates of DPO and of the reward model were searched for;
-PPO, IPO and Constitutional AI had no such search, and nobody searched at these budgets.
+Rates and strengths are those of labs 12 to 14 for the same model. There the rates of the reward model, of DPO and of Constitutional AI's
+first stage were searched for, and β and τ were varied; PPO's rate and that of longer tuning had no such search, and nobody searched at
+these budgets. Constitutional AI's first stage is shorter than lab 14's: one round of critique, no documents besides.
 
     small = Plan(budget=1e12, labels=200, judged=20)
 
@@ -18,7 +19,7 @@ from lablib.alignment.ppo_step import Objective
 from lablib.pretraining.recipe import Recipe
 
 DIRECT = replace(dpo.RECIPE, lr=5e-4)
-POLICY = PPO(steps=10_000, lr=2e-4, objective=Objective(beta=0.4))  # as lab 12's; the budget ends it long before
+POLICY = PPO(steps=10_000, lr=2e-4, objective=Objective(beta=0.2))  # as lab 12's; the budget ends it long before
 REWARD = replace(reward_training.RECIPE, lr=1.5e-3)
 MORE = replace(sft.RECIPE, lr=1e-3)  # a third of what it was tuned with, since it begins near where it ended
 REVISED = replace(sft.RECIPE, lr=5e-4)

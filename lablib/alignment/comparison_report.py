@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
+from scipy.special import chdtri
+
 from lablib.alignment.comparison_pictures import intervals, plane
 
 Figure = Mapping[str, Any]
@@ -88,6 +90,32 @@ def quality_table(methods: Mapping[str, Figure], aims: Mapping[str, Figure]) -> 
     return grid(["method", *aims], rows) + f"<ul>{notes}</ul>"
 
 
+def variance_table(methods: Mapping[str, Figure], seeds: int) -> str:
+    """How far the seeds' means of gold lie apart, and how far prompts alone would put them; of the method, and of it less SFT."""
+    rows = [
+        [escape(name), *_scatter(one["gold"]), *(_scatter(one["less SFT"]["gold"]) if one["less SFT"] else [""] * 3)]
+        for name, one in methods.items()
+    ]
+    three = ["spread over seeds", "by prompts alone", "ratio of variances"]
+    free = (
+        seeds - 1
+    )  # the variance of S means over the expected one is χ² with S − 1 degrees of freedom, divided by them
+    above = chdtri(free, 0.05) / free
+    words = (
+        "<p>Each seed has prompts of its own, so even SFT, one model in all seeds, has a spread. Where prompts alone make "
+        f"it, {seeds} seeds have a ratio of variances above {above:.1f} once in twenty times.</p>"
+    )
+    return words + grid(["gold", *three, *(f"less SFT: {word}" for word in three)], rows)
+
+
+def _scatter(one: Figure) -> list[str]:
+    """Deviations of a seed's mean, measured and expected of prompts alone, and the ratio of their squares."""
+    if one["variance"] is None:
+        return ["", "", ""]
+    within, measured = one["variance"]["within"], one["variance"]["within"] + one["variance"]["between"]
+    return [f"{max(measured, 0.0) ** 0.5:.4f}", f"{within**0.5:.4f}", f"{measured / within:.1f}" if within else ""]
+
+
 def claim_table(claims: Sequence[Figure]) -> str:
     """Sentences, differences, verdicts."""
     rows = [
@@ -125,6 +153,7 @@ def special_tables(found: Figure) -> str:
             escape(one["row"]),
             escape(one["method"]),
             f"{one['trainable']:,}",
+            str(one["seeds"]),
             *(f"{one[key][0]:.3f} <small>[{one[key][1]:.3f}, {one[key][2]:.3f}]</small>" for key in SPECIAL),
         ]
         for one in found["tuned"]
@@ -138,8 +167,20 @@ def special_tables(found: Figure) -> str:
         ]
         for one in found["retrieval"]
     ]
-    return grid(["", "method", "numbers that learn", *SPECIAL.values()], tuned) + grid(
-        ["part", "condition", "n", "right"], asked
+    head = ["", "method", "numbers that learn", "seeds", *SPECIAL.values()]
+    return grid(head, tuned) + special_notes(found["tuned"]) + grid(["part", "condition", "n", "right"], asked)
+
+
+def special_notes(tuned: Sequence[Figure]) -> str:
+    """How the first of the tables is to be read; nothing where it is empty."""
+    if not tuned:
+        return ""
+    steps, guess = max(one["steps"] for one in tuned), tuned[0]["chance"]
+    return (
+        f"<p>Mean [smallest, largest] over the seeds. Seconds are of {steps:,} steps, the same number for all: what a "
+        f"step costs. Who picks facts blindly has {guess:.3f} of them right. The world's column, less the base's, is what "
+        "was forgotten, except from scratch, where nothing was known; an adapter can be taken off, and nothing is lost "
+        "without it.</p>"
     )
 
 
@@ -168,10 +209,14 @@ def gallery(answers: Mapping[str, Sequence[Sequence[str]]]) -> str:
 def page(found: Figure) -> str:
     """The whole report. found: of `comparison.report`."""
     methods, plan = found["methods"], found["plan"]
-    others = {name: one["win rate"] for name, one in methods.items() if name != "SFT"}
-    three = [
-        figure(intervals({name: one[aim] for name, one in methods.items()}, aim), found["aims"][aim]["what"])
-        for aim in ("helpful", "honest", "harmless", "over-refusal")
+    others = {name: one for name, one in methods.items() if name != "SFT"}
+    apart = [
+        figure(
+            intervals({name: one["less SFT"][aim] for name, one in others.items()}, f"{aim}, less SFT's", 0.0),
+            f"{found['aims'][aim]['what']}: the difference from SFT on the same prompts",
+        )
+        for aim in ("helpful", "honest", "harmless", "over-refusal", "distinct-2")
+        if others
     ]
     points = {name: (one["helpful"], one["harmless"]) for name, one in methods.items()}
     on = {name: one["on"] for name, one in found["front"].items()}
@@ -188,10 +233,14 @@ def page(found: Figure) -> str:
         "<h2>What each gives</h2>",
         f"<p>Mean [95 % bootstrap interval] ± standard deviation over seeds. {INTERVALS}</p>",
         quality_table(methods, found["aims"]),
-        figure(intervals(others, "win rate against SFT", 0.5), f"Win rate by gold reward. {INTERVALS}")
+        variance_table(methods, seeds) if seeds > 1 else "",
+        figure(
+            intervals({name: one["win rate"] for name, one in others.items()}, "win rate against SFT", 0.5),
+            f"Win rate by gold reward. {INTERVALS}",
+        )
         if others
         else "",
-        *three,
+        *apart,
         "<h2>Helpful against harmless</h2>",
         figure(
             plane(points, on, ("helpful", "harmless")),

@@ -4,16 +4,21 @@
     found["methods"]["DPO"]["win rate"]["mean"]
 
 A figure is `{"mean", "low", "high"}` of the bootstrap over seeds and prompts, `{"seed_low", "seed_high"}` of Student's t over seeds, and
-the seeds' own means (`win_rate.Measured`). A claim is *carried* only where both intervals lie on one side; that is decided here, by a
-program, and the sentences of the report say no more.
+the seeds' own means (`win_rate.Measured`). Two methods are compared by their *difference* on the same prompts, never by two intervals side
+by side: of every method but SFT the differences from SFT stand under "less SFT". "variance" says what the variance of a seed's mean is
+made of (`win_rate.variance_parts`): SFT is one model in all seeds, and has a spread all the same, since each seed has prompts of its own.
 
-Axes: S seeds, P prompts. Left out: a correction for the number of claims; they are few and stated beforehand (`CLAIMS`).
+A claim is *carried* only where both intervals lie on one side; that is decided here, by a program, and the sentences of the report say
+no more.
+
+Axes: S seeds, P prompts. Left out: a correction for the number of claims; they are few and stated beforehand (`CLAIMS`). The differences
+from SFT are many, and none of them was: a single one that both intervals carry is no finding yet.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from statistics import mean
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -21,8 +26,9 @@ from torch import Tensor
 from lablib.alignment.compute_ledger import ledger_of
 from lablib.alignment.pareto import front_share, pareto_front
 from lablib.alignment.specialisation import specialisation
-from lablib.alignment.win_rate import RESAMPLES, Measured, drawn, measured, resampled_means, wins
+from lablib.alignment.win_rate import RESAMPLES, Measured, drawn, measured, resampled_means, variance_parts, wins
 
+T = TypeVar("T")
 Row = Mapping[str, Any]
 START = "SFT"
 THREE = ("helpful", "honest", "harmless")
@@ -50,10 +56,12 @@ AIMS: dict[str, Aim] = {
     "over-refusal": Aim("share of harmless look-alikes that are refused", ("look-alike",), -1),
     "win rate": Aim("gold reward against SFT's answer to the same prompt; a tie counts half", (), 1),
     "KL": Aim("nats per answer to SFT, exact over the vocabulary, over drawn answers", (), 0),
-    "distinct-2": Aim("different pairs of tokens among all, in several answers to a prompt", (), 0),
+    "distinct-2": Aim("distinct pairs of neighbouring tokens, share of all in several answers to a prompt", (), 0),
     "tokens": Aim("of an answer", (), 0),
 }
 SCORE = {"over-refusal": "refuses", "KL": "kl"}  # under which name a run has it, where that differs
+# columns of which the difference from SFT says something; a win rate is one already, and SFT's KL is 0
+PAIRED = ("gold", "helpful", "honest", "harmless", "over-refusal", "distinct-2", "tokens")
 
 
 def per_prompt(row: Row, aim: str) -> list[float]:
@@ -66,6 +74,22 @@ def per_prompt(row: Row, aim: str) -> list[float]:
     kinds = [kind for kind, n in row["kinds"].items() for _ in range(n)]
     wanted = AIMS[aim].kinds or tuple(row["kinds"])
     return [x for x, kind in zip(scores[SCORE.get(aim, aim)], kinds, strict=True) if kind in wanted]
+
+
+def kinds_of(row: Row, aim: str) -> list[str]:
+    """The kind of request of each value of a column."""
+    wanted = AIMS[aim].kinds or tuple(row["kinds"])
+    kinds = [kind for kind, n in row["kinds"].items() for _ in range(n) if kind in wanted]
+    return list(spread_out(kinds, len(row["distinct"]))) if aim == "distinct-2" else kinds
+
+
+def spread_out(items: Sequence[T], n: int) -> Sequence[T]:
+    """n of some items, the first one and others at equal distances; all of them where there are no more than n.
+
+    >>> spread_out("abcdefg", 3)
+    'ace'
+    """
+    return items[:: max(1, len(items) // n)][:n]
 
 
 def table(rows: Sequence[Row], label: str, aim: str, seeds: Sequence[int]) -> Tensor:
@@ -115,8 +139,9 @@ def figures(
     for label in labels:
         mine = [row for row in rows if row["label"] == label]
         found: dict[str, Any] = {
-            aim: told(measured(table(rows, label, aim, seeds), chance_of(generator))) for aim in AIMS
+            aim: told_of(table(rows, label, aim, seeds), kinds_of(rows[0], aim), generator) for aim in AIMS
         }
+        found["less SFT"] = less_start(rows, label, seeds, generator)
         methods[label] = {**found, **costs(mine), "lines": lines[label][0], "stages": lines[label][1]}
     return {
         "seeds": seeds,
@@ -134,6 +159,29 @@ def told(one: Measured) -> dict[str, Any]:
     """For JSON, five decimals."""
     numbers = {name: None if x is None else round(x, 5) for name, x in asdict(one).items() if name != "seeds"}
     return {**numbers, "seeds": [round(x, 5) for x in one.seeds], "spread": round(one.spread, 5)}
+
+
+def told_of(values: Tensor, kinds: Sequence[str], generator: torch.Generator) -> dict[str, Any]:
+    """A figure of values (S, P), for JSON, with "variance", what the variance of a seed's mean is made of.
+
+    kinds: of the P prompts. "variance" is None with one seed, or where there is a single prompt of some kind.
+    """
+    known = len(values) > 1 and min(map(kinds.count, kinds)) > 1
+    parts = zip(("between", "within"), variance_parts(values, kinds), strict=True) if known else None
+    found = told(measured(values, chance_of(generator)))
+    return {**found, "variance": {name: float(f"{x:.4g}") for name, x in parts} if parts else None}
+
+
+def less_start(
+    rows: Sequence[Row], label: str, seeds: Sequence[int], generator: torch.Generator
+) -> dict[str, dict[str, Any]]:
+    """A method less SFT, prompt by prompt: column of `PAIRED` -> figure; {} for SFT itself."""
+    if label == START:
+        return {}
+    return {
+        aim: told_of(table(rows, label, aim, seeds) - table(rows, START, aim, seeds), kinds_of(rows[0], aim), generator)
+        for aim in PAIRED
+    }
 
 
 def costs(mine: Sequence[Row]) -> dict[str, Any]:

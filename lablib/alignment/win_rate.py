@@ -5,12 +5,16 @@
 
 *Paired*: both policies answer the same prompts, so what a prompt has of its own, easy or hard, falls out of the difference. *Seeds as
 clusters*: the answers of one trained model stand and fall together, so 3 seeds with 300 prompts are not 900 measurements. The bootstrap
-below draws whole seeds, and within each drawn seed its prompts (Davison & Hinkley 1997, §3.8; Field & Welsh 2007).
+below draws whole seeds, and within each drawn seed its prompts (one of the ways that Davison & Hinkley 1997, §3.8, weigh; Field & Welsh
+2007). Prompts may be drawn within a seed because each seed has prompts of its own; were they the same for all seeds, they would have to
+be drawn once for all. Where seeds do not differ, this interval is a little too long: the prompts' scatter is in the seeds' means already,
+and prompts are drawn once more.
 
 Three clusters are few. Drawing 3 of 3 with replacement sees on average only 2/3 of the variance between them, and nothing beyond the
 largest and the smallest; so where seeds differ much, the bootstrap's interval is too short, and no number of resamples mends that.
 Student's t on the seeds' means is honest there, and long (Agarwal et al. 2021, "Deep Reinforcement Learning at the Edge of the
-Statistical Precipice", is about this trouble). `measured` gives both, and `Measured.carries` asks both.
+Statistical Precipice", is about this trouble). `measured` gives both, and `Measured.carries` asks both. `variance_parts` says what makes
+an interval long, seeds or prompts.
 
 Papers: Efron 1979, "Bootstrap Methods: Another Look at the Jackknife"; Student 1908, "The Probable Error of a Mean".
 
@@ -18,6 +22,7 @@ Axes: S seeds, P prompts, R resamples. Left out: corrections for looking at many
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -87,7 +92,7 @@ def seed_interval(means: Tensor, level: float = LEVEL) -> Interval:
     Returns:
         (mean, low, high), plain numbers: mean ± t · s/√S, where s is the standard deviation of the seeds (divided by
         S − 1) and t the quantile (1 + level)/2 of Student's distribution with S − 1 degrees of freedom, 4.30 for three
-        seeds.
+        seeds; SciPy has it, `stdtrit(S - 1, p)`.
 
     >>> [round(x, 3) for x in seed_interval(torch.tensor([0.4, 0.5, 0.6]))]  # s = 0.1: 4.303 · 0.1 / √3 to either side
     [0.5, 0.252, 0.748]
@@ -145,8 +150,7 @@ def measured(values: Tensor, generator: torch.Generator, resamples: int = RESAMP
     Raises:
         ValueError: values that are not a table of finite numbers, level not between 0 and 1, or too few resamples.
     """
-    if values.dim() != 2 or not values.numel() or not bool(values.isfinite().all()):
-        raise ValueError(f"values has shape {tuple(values.shape)}: expected (S, P), finite numbers, none missing")
+    check_table(values)
     check_level(level)
     values = values.double()
     S, P = values.shape
@@ -165,6 +169,38 @@ def ends(means: Tensor, level: float = LEVEL) -> tuple[float, float]:
     return low, high
 
 
+def variance_parts(values: Tensor, kinds: Sequence[str] | None = None) -> tuple[float, float]:
+    """What the variance of a seed's mean is made of: what differs from seed to seed, and what its prompts make by themselves.
+
+    Each seed has prompts of its own, and answers are drawn. So the seeds' means differ even where one and the same model answers, and
+    their spread alone says nothing about training.
+
+    Args:
+        values: (S, P), S at least 2. kinds: of the P prompts, the same in each seed, each kind at least twice: what is drawn anew in
+            each seed are prompts of a kind, not how many there are of it. None: all of one kind.
+
+    Returns:
+        (between, within), variances of the mean of *one* seed, in the values' unit squared. within is the mean over seeds of
+        Σ_k (n_k/P)² · s_k²/n_k, where s_k² is the variance among the n_k prompts of a kind. between is the variance of the S means less
+        that, as in the analysis of variance (Fisher 1925): right on average, and below 0 more often than not where seeds do not differ.
+
+    Raises:
+        ValueError: values that are not a table of finite numbers with two seeds, or kinds that do not fit.
+
+    >>> variance_parts(torch.tensor([[0.0, 2.0], [4.0, 6.0]]))  # means 1 and 5, variance 8; of each two prompts 2, of their mean 1
+    (7.0, 1.0)
+    """
+    check_table(values)
+    check_kinds(values, kinds)
+    values, P = values.double(), values.shape[1]
+    within = 0.0
+    for kind in dict.fromkeys(kinds or [""]):
+        places = [place for place in range(P) if kinds is None or kinds[place] == kind]
+        n, spread = len(places), values[:, places].var(dim=1)  # (S, P) -> (S, n) -> (S,)
+        within += (n / P) ** 2 * spread.mean().item() / n
+    return values.mean(dim=1).var().item() - within, within
+
+
 # ---------------------------------------------------------------- errors
 
 
@@ -173,6 +209,26 @@ def check_paired(mine: Tensor, theirs: Tensor) -> None:
     if mine.shape != theirs.shape or not mine.numel():
         raise ValueError(
             f"mine has shape {tuple(mine.shape)} and theirs {tuple(theirs.shape)}: expected the same, a score for each prompt of both"
+        )
+
+
+def check_table(values: Tensor) -> None:
+    """Raise a ValueError for values that are not a table of finite numbers."""
+    if values.dim() != 2 or not values.numel() or not bool(values.isfinite().all()):
+        raise ValueError(f"values has shape {tuple(values.shape)}: expected (S, P), finite numbers, none missing")
+
+
+def check_kinds(values: Tensor, kinds: Sequence[str] | None) -> None:
+    """Raise a ValueError for a single seed, or for kinds that are not one for each prompt, each at least twice."""
+    S, P = values.shape
+    if S < 2:
+        raise ValueError(
+            f"values has shape {(S, P)}: expected at least 2 seeds, of one nobody can tell what differs between them"
+        )
+    if P < 2 or (kinds is not None and (len(kinds) != P or min(map(kinds.count, kinds)) < 2)):
+        given = "" if kinds is None else f" and {len(kinds)} kinds"
+        raise ValueError(
+            f"values has shape {(S, P)}{given}: expected a kind for each prompt, and at least 2 prompts of each kind"
         )
 
 

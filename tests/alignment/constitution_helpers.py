@@ -1,6 +1,6 @@
 """A make-believe model that answers and criticises by simple rules, and remembers what it was asked."""
 
-from lablib.adaptation.critique import BREAKS, KEEPS
+from lablib.adaptation.critique import AT_ONCE, BREAKS, KEEPS
 from lablib.corpus.sources.conversations import Turn
 
 BAD, GOOD = "Hide it under your coat.", "I will not help with that."
@@ -20,6 +20,8 @@ class Pretender:
     def say(self, talk):
         if len(talk) == 1:
             return BAD
+        if len(talk) == 3 and talk[2].text.startswith(AT_ONCE[0].partition("{")[0]):
+            return self.new
         if len(talk) == 3:
             broken = self.word in talk[2].text and talk[1].text == BAD
             return f"{BREAKS} It helps to steal, and stealing hurts people." if broken else KEEPS

@@ -83,8 +83,8 @@ def little(monkeypatch):
 
 DIFFERS = {
     "rates": {"recipe", "replay"},
-    "rounds": {"principles", "always"},
-    "stage1": {"rounds", "harmless", "harmless_rounds", "likeliest"},
+    "rounds": {"principles", "always", "at_once"},
+    "stage1": {"rounds", "harmless", "harmless_rounds", "always", "likeliest"},
     "labels": {"judge", "principles"},
     "stage2": {"labels", "method", "start"},
     "principles": {"principles"},
@@ -426,11 +426,11 @@ def test_a_study_that_was_broken_off_goes_on(little, tmp_path, monkeypatch):
     monkeypatch.setattr(studies, "carried", lambda name: little)
     out = ["--folder", str(tmp_path)]
     assert studies.main(["rounds", *out, "--seeds", "0"]) == 0
-    assert len(made) == 3
+    assert len(made) == 4
     assert studies.main(["rounds", *out, "--seeds", "0", "1"]) == 0
-    assert made[3:] == [(label, 1) for label, _ in made[:3]]
+    assert made[4:] == [(label, 1) for label, _ in made[:4]]
     record = json.loads((tmp_path / "cai_rounds.json").read_text(encoding="utf-8"))
-    assert len(record["runs"]) == 6
+    assert len(record["runs"]) == 8
     assert record["command"] == "python -m lablib.alignment.cai_study rounds --folder data/experiments --seeds 0 1"
     assert record["runs"][0]["constitution"]["truth"] == [
         OURS["truth"].rule,
@@ -438,7 +438,7 @@ def test_a_study_that_was_broken_off_goes_on(little, tmp_path, monkeypatch):
         OURS["truth"].revision,
     ]
     assert studies.main(["rounds", *out, "--only", "always", "--seeds", "2"]) == 0
-    assert made[6:] == [("always", 2)]
+    assert made[8:] == [("always", 2)]
 
 
 def test_what_cannot_be_made_is_said(little, tmp_path, monkeypatch, capsys):

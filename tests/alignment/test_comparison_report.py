@@ -10,10 +10,20 @@ import torch
 from lablib.alignment import comparison_report as report
 from lablib.alignment.comparison_pictures import intervals, plane
 from lablib.alignment.comparison_plan import Plan
-from lablib.alignment.comparison_summary import AIMS, CLAIMS, THREE, figures, per_prompt, table
+from lablib.alignment.comparison_summary import (
+    AIMS,
+    CLAIMS,
+    PAIRED,
+    THREE,
+    figures,
+    kinds_of,
+    per_prompt,
+    spread_out,
+    table,
+)
 from lablib.alignment.misalignment import KINDS
 from lablib.alignment.specialisation import retrieval, specialisation
-from lablib.alignment.win_rate import wins
+from lablib.alignment.win_rate import measured, variance_parts, wins
 
 N = 6  # prompts of a kind
 EVIL = "<script>alert('x')</script> & \"quoted\""
@@ -85,6 +95,17 @@ def test_columns_are_of_the_kinds_that_they_name():
     assert {kind for aim in AIMS.values() for kind in aim.kinds} <= set(KINDS)
 
 
+def test_each_value_has_its_kind():
+    row = {**run("SFT", 0, 0.4), "distinct": [0.5] * 10}
+    for aim in AIMS:
+        kinds = kinds_of(row, aim)
+        assert len(kinds) == len(per_prompt(row, aim))
+        assert set(kinds) == set(AIMS[aim].kinds or KINDS)
+    assert kinds_of(row, "harmless") == ["harmful"] * N + ["private"] * N
+    assert kinds_of(row, "distinct-2") == [kind for kind in KINDS for _ in range(2)]
+    assert spread_out(range(7), 100) == range(7)
+
+
 def test_a_win_is_over_the_same_prompt_of_the_same_seed():
     mine, start = table(ROWS, "DPO", "win rate", [0, 1, 2]), table(ROWS, "SFT", "gold", [0, 1, 2])
     assert torch.equal(mine, wins(table(ROWS, "DPO", "gold", [0, 1, 2]), start))
@@ -118,6 +139,47 @@ def test_the_figures_are_those_of_the_runs(found):
     assert found["methods"]["CAI"]["win rate"]["high"] < 0.1
     assert found["methods"]["best of N"]["kl_bound"] == 1.5
     assert json.loads(json.dumps(found)) == found
+
+
+def test_methods_are_compared_by_their_differences_on_the_same_prompts(found):
+    assert found["methods"]["SFT"]["less SFT"] == {}
+    for label in ("RLHF", "CAI", "best of N"):
+        assert tuple(found["methods"][label]["less SFT"]) == PAIRED
+        for aim in PAIRED:
+            one = found["methods"][label]["less SFT"][aim]
+            apart = table(ROWS, label, aim, [0, 1, 2]) - table(ROWS, "SFT", aim, [0, 1, 2])
+            expected = measured(apart, chance())
+            ends = [one[name] for name in ("mean", "low", "high", "seed_low", "seed_high")]
+            assert ends == pytest.approx(
+                [expected.mean, expected.low, expected.high, expected.seed_low, expected.seed_high], abs=1e-5
+            )
+            mine, theirs = (found["methods"][name][aim] for name in (label, "SFT"))
+            assert one["mean"] == pytest.approx(mine["mean"] - theirs["mean"], abs=2e-5)
+            assert one["seeds"] == pytest.approx(
+                [a - b for a, b in zip(mine["seeds"], theirs["seeds"], strict=True)], abs=2e-5
+            )
+    assert (
+        found["methods"]["CAI"]["less SFT"]["harmless"]["high"]
+        < 0
+        < found["methods"]["RLHF"]["less SFT"]["gold"]["low"]
+    )
+
+
+def test_a_spread_is_taken_apart(found):
+    for label in LEVELS:
+        for aim in ("gold", "helpful", "harmless"):
+            values = table(ROWS, label, aim, [0, 1, 2])
+            between, within = variance_parts(values, kinds_of(ROWS[0], aim))
+            one = found["methods"][label][aim]
+            assert one["variance"] == {
+                "between": pytest.approx(between, rel=1e-3),
+                "within": pytest.approx(within, rel=1e-3),
+            }
+            assert one["spread"] ** 2 == pytest.approx(between + within, abs=1e-6)
+    assert found["methods"]["DPO"]["distinct-2"]["variance"] is None, "one prompt of a kind"
+    alone = figures([row for row in ROWS if row["seed"] == 0], LINES, {}, chance())
+    assert alone["methods"]["DPO"]["gold"]["variance"] is None
+    assert alone["methods"]["DPO"]["less SFT"]["gold"]["variance"] is None
 
 
 def test_the_same_chance_gives_the_same_figures(found):
@@ -181,8 +243,12 @@ def test_the_page_is_whole_fetches_nothing_and_runs_nothing(found):
     assert seen.open == []
     assert seen.links == []
     assert "script" not in seen.tags
-    assert seen.tags.count("svg") == 6
+    assert seen.tags.count("svg") == 7
     words = " ".join(seen.words)
+    assert "harmless, less SFT's" in words
+    assert "3 seeds have a ratio of variances above 3.0 once in twenty times" in words
+    apart = found["methods"]["DPO"]["less SFT"]["gold"]["variance"]
+    assert f"{(apart['within'] + apart['between']) / apart['within']:.1f}" in words
     assert EVIL in words, "it is there, as text"
     assert "not carried" in words
     assert f"{found['methods']['DPO']['win rate']['mean']:.3f}" in words
@@ -237,7 +303,7 @@ def domain_run(method, seed, facts):
         "domain_floor": 1.5,
         "world_loss": 1.0,
         "world_floor": 0.75,
-        "facts_held_out": {"picked": facts, "questions": 10},
+        "facts_held_out": {"picked": facts, "questions": 10, "chance": 0.125},
     }
 
 
@@ -250,7 +316,12 @@ def test_specialisation_reads_what_is_there():
     assert (lora["row"], lora["seeds"], lora["trainable"]) == ("PEFT", 3, 5)
     assert lora["facts"] == [0.6, 0.5, 0.7]
     assert lora["seconds"] == [11.0, 10.0, 12.0]
+    assert (lora["chance"], lora["steps"]) == (0.125, 100)
     assert found["tuned"][0]["seconds"] == [0.0, 0.0, 0.0]
+    assert found["tuned"][0]["steps"] == 0
+    words = report.special_tables(found)
+    assert "Seconds are of 100 steps" in words
+    assert "has 0.125 of them right" in words
     assert specialisation({"domain_methods": {"runs": runs}})["tuned"] == []
     assert (lora["above_floor"][0], lora["world_loss"][0]) == (0.5, 0.25)
     assert found["retrieval"] == []
@@ -261,6 +332,13 @@ def test_retrieval_counts_right_answers():
     runs = [{"part": "answers", "condition": "memory", "right": right} for right in (True, False, False, False)]
     runs += [{"part": "poison", "condition": "memory", "right": True}]
     assert retrieval(runs) == [{"part": "answers", "condition": "memory", "n": 4, "right": [0.25, 0.0456, 0.6994]}]
+    runs += [{"part": "update", "condition": "copied after", "right": right} for right in (True, True)]
+    runs += [{"part": "answers", "condition": "copied from right", "right": True}]
+    assert [(one["part"], one["condition"], one["n"], one["right"][0]) for one in retrieval(runs)] == [
+        ("answers", "memory", 4, 0.25),
+        ("answers", "copied from right", 1, 1.0),
+        ("update", "copied after", 2, 1.0),
+    ]
     words = report.special_tables({"tuned": [], "retrieval": retrieval(runs)})
     assert "0.25" in words
     assert "were not there" in report.special_tables({"tuned": [], "retrieval": []})

@@ -24,6 +24,7 @@ from lablib.alignment.compute_ledger import pass_flops
 from lablib.alignment.misalignment import KINDS
 from lablib.alignment.preference_pairs import Collected, Preference
 from lablib.alignment.responses import Response
+from lablib.alignment.rl_record import RLStep
 from lablib.architecture.decoder import Decoder, DecoderConfig
 from lablib.corpus.sources.conversations import Turn
 from lablib.corpus.world import World
@@ -177,6 +178,18 @@ def test_a_budget_with_which_nothing_can_begin_is_refused(sft):
     with pytest.raises(ValueError, match="answers = 1: expected at least 2"):
         replace(TINY, answers=1)
     assert SMALL.budget < Plan().budget
+
+
+@pytest.mark.parametrize(("N", "updates", "epochs"), [(8, 2, 2), (16, 4, 2), (20, 6, 2), (20, 3, 1)])
+def test_a_step_of_ppo_counts_its_epochs_whether_or_not_minibatches_come_out_even(shop, N, updates, epochs):
+    """By hand: the policy writes and reads, the reference reads; critic and reward read; then both learn, in each epoch."""
+    one = next(World().instructions(Random(0), only=["home"]))
+    responses = tuple(Response(one, tuple(range(n + 1)), "", True) for n in range(N))
+    step = RLStep(1, *[0.0] * 13, updates=updates, seconds=0.0, responses=responses)
+    rows = [len(as_ids(one.prompt, TOKENIZER)) + n + 1 for n in range(N)]
+    read, trunk = (pass_flops(shop.config, rows, head=head) for head in (True, False))
+    assert shop.plan.policy.minibatch == 8
+    assert shop.step_flops(step) == 3 * read + 2 * trunk + epochs * 3 * (read + trunk)
 
 
 def test_tuning_counts_each_conversation_by_itself(shop):

@@ -10,7 +10,16 @@ from scipy import stats
 
 from lablib.alignment.diversity import distinct_n
 from lablib.alignment.pareto import chebyshev, front_share, pareto_front, weighted
-from lablib.alignment.win_rate import Measured, drawn, ends, measured, resampled_means, seed_interval, wins
+from lablib.alignment.win_rate import (
+    Measured,
+    drawn,
+    ends,
+    measured,
+    resampled_means,
+    seed_interval,
+    variance_parts,
+    wins,
+)
 
 GRID = st.lists(
     st.lists(st.integers(0, 4), min_size=3, max_size=3), min_size=1, max_size=9
@@ -133,6 +142,86 @@ def test_what_three_seeds_can_carry():
     bootstrap, student = coverage(between=0.0)
     assert bootstrap > 0.93
     assert 0.92 <= student <= 0.98
+
+
+def test_where_seeds_do_not_differ_prompts_are_drawn_twice():
+    """The docstring's "a little too long": the variance of two-stage resamples against that of the mean, for 3 seeds of 50 prompts."""
+    S, P, found = 3, 50, []
+    for run in range(300):
+        values = torch.randn(S, P, generator=chance(run), dtype=torch.float64)
+        found.append(resampled_means(values, *drawn(S, P, 200, chance(run))).var().item())
+    expected = ((S - 1) / S / P + (P - 1) / P / P) / S  # by hand; the truth is 1 / (S · P)
+    assert sum(found) / 300 == pytest.approx(expected, rel=0.1)
+    assert expected * S * P == pytest.approx(1.65, abs=0.01)
+
+
+@settings(deadline=None)
+@given(st.integers(0, 10_000))
+def test_intervals_of_student_that_do_not_overlap_carry_the_difference(seed):
+    """Lab 15's answer to its question 3, whatever the two methods have in common."""
+    common, a, b = torch.randn(3, 3, generator=chance(seed), dtype=torch.float64)
+    mine, theirs = common + 0.3 * a, common + 0.3 * b + 9
+    one, other, apart = seed_interval(mine), seed_interval(theirs), seed_interval(theirs - mine)
+    assert apart[2] - apart[1] <= (one[2] - one[1]) + (other[2] - other[1]) + 1e-9
+    assert one[2] >= other[1] or apart[1] > 0
+
+
+# ---------------------------------------------------------------- what makes an interval long
+
+
+def test_the_parts_are_those_of_the_analysis_of_variance():
+    """P · (between + within) and P · within are its mean squares, and their ratio is scipy's F."""
+    values = torch.randn(4, 30, generator=chance(), dtype=torch.float64) + torch.tensor([[0.0], [0.5], [1.0], [0.2]])
+    between, within = variance_parts(values)
+    assert (between + within) / within == pytest.approx(stats.f_oneway(*values.numpy()).statistic, rel=1e-9)
+    assert between + within == pytest.approx(values.mean(dim=1).var().item(), rel=1e-12)
+    assert variance_parts(values, ["one kind"] * 30) == pytest.approx((between, within))
+
+
+@pytest.mark.parametrize("seeds_differ_by", [0.0, 0.3])
+def test_the_parts_are_right_on_average_also_where_kinds_differ_much(seeds_differ_by):
+    """20 prompts of one kind and 10 of another, whose means are far apart: the same in each seed, so no part of what seeds scatter by."""
+    kinds, runs = ["a", "b"] * 10 + ["a"] * 10, 2000
+    level = torch.tensor([0.0 if kind == "a" else 5.0 for kind in kinds], dtype=torch.float64)
+    scale = torch.tensor([1.0 if kind == "a" else 2.0 for kind in kinds], dtype=torch.float64)
+    found = []
+    for run in range(runs):
+        g = chance(run)
+        values = level + scale * torch.randn(3, 30, generator=g, dtype=torch.float64)
+        values += seeds_differ_by * torch.randn(3, 1, generator=g, dtype=torch.float64)
+        found.append(variance_parts(values, kinds))
+    between, within = (sum(column) / runs for column in zip(*found, strict=True))
+    expected = (20 * 1.0 + 10 * 4.0) / 30**2  # the variance of a mean of 30, by hand
+    assert within == pytest.approx(expected, rel=0.02)
+    assert between == pytest.approx(seeds_differ_by**2, abs=0.006)
+    above = sum((b + w) / w > 3.0 for b, w in found) / runs
+    if not seeds_differ_by:
+        assert 0.035 < above < 0.07, "the lab's rule of thumb: once in twenty times"
+        assert sum(b < 0 for b, _ in found) / runs > 0.55, "below 0 more often than not"
+    assert stats.chi2.ppf(0.95, 2) / 2 == pytest.approx(3.0, abs=0.005)
+
+
+def test_parts_need_seeds_and_prompts():
+    with pytest.raises(ValueError, match=r"values has shape \(1, 4\): expected at least 2 seeds"):
+        variance_parts(torch.zeros(1, 4))
+    with pytest.raises(ValueError, match=r"shape \(2, 4\) and 3 kinds: expected a kind for each prompt"):
+        variance_parts(torch.zeros(2, 4), ["a", "a", "a"])
+    with pytest.raises(ValueError, match="at least 2 prompts of each kind"):
+        variance_parts(torch.zeros(2, 4), ["a", "a", "a", "b"])
+    with pytest.raises(ValueError, match=r"shape \(2, 1\): expected a kind for each prompt, and at least 2"):
+        variance_parts(torch.zeros(2, 1))
+    with pytest.raises(ValueError, match="finite numbers, none missing"):
+        variance_parts(torch.tensor([[0.0, 1.0], [float("nan"), 1.0]]))
+
+
+def test_how_much_longer_a_deviation_must_be_with_three_seeds_and_what_five_are_worth():
+    """Numbers of lab 15's prose: 39 and six, 4.30 and 2.78, and half the length."""
+    assert stats.f.ppf(0.975, 2, 2) == pytest.approx(39.0)
+    assert 6 < stats.f.ppf(0.975, 2, 2) ** 0.5 < 6.3
+    three, five = (stats.t.ppf(0.975, S - 1) for S in (3, 5))
+    assert (round(three, 2), round(five, 2)) == (4.30, 2.78)
+    assert five / 5**0.5 / (three / 3**0.5) == pytest.approx(0.5, abs=0.005)
+    assert stats.binom.sf(0, 10, 0.05) == pytest.approx(0.40, abs=0.005), "of ten sentences at least one, by chance"
 
 
 def test_a_claim_needs_both_intervals():

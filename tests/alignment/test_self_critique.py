@@ -60,6 +60,20 @@ def test_an_answer_that_keeps_to_the_rule_stays_unless_always():
     assert all(one.last == GOOD and one.rounds[0].broken is False for one in found)
 
 
+def test_at_once_nothing_is_criticised_and_each_answer_is_written_anew_by_its_rule():
+    model = Pretender()
+    found = critique_and_revise(model, PROMPTS[:1], HARM, rounds=1, generator=Random(0), at_once=True)[0]
+    assert found.answers == (BAD, GOOD)
+    assert (found.rounds[0].critique, found.rounds[0].broken, found.rounds[0].revised) == ("", None, True)
+    assert found.check == KEEPS
+    user, told = Turn("user", PROMPTS[0]), Turn("assistant", BAD)
+    anew = f"Write your answer anew, so that it keeps to this rule: {HARM['no-harm'].rule}"
+    assert model.asked[1:] == [
+        (user, told, Turn("user", anew)),
+        (user, Turn("assistant", GOOD), Turn("user", HARM["no-harm"].asks())),
+    ]
+
+
 def test_no_rounds_are_the_models_first_answers_and_answers_can_be_given():
     model = Pretender()
     found = critique_and_revise(model, PROMPTS, HARM, rounds=0, generator=Random(0))

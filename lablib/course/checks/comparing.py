@@ -489,9 +489,9 @@ EXERCISES = [
             "stands against (R, S, P).",
             "`values[seeds[:, :, None], prompts].mean(dim=(1, 2))`.",
         ),
-        reasoning="The bootstrap asks how the mean would scatter if everything were done again, and takes the data for the world that "
-        "one draws "
-        "from. What is drawn as a whole must be what is independent: a trained policy. Its prompts are drawn within it. If all S · P "
+        reasoning="The bootstrap asks how the mean would scatter if everything were done again, and treats the data as if they were "
+        "the whole world. "
+        "What is drawn as a whole must be what is independent: a trained policy. Its prompts are drawn within it. If all S · P "
         "values were "
         "thrown into one bag, the interval would shrink with every further prompt, even if the three policies disagree. The values are "
         "paired "
