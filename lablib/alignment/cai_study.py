@@ -5,9 +5,9 @@
 All begin with the carried tuned model; what a run is, and how it is judged, stands in `cai_runs`, `cai_feedback_runs` and
 `cai_conflict_runs`. `rates` comes before all others: it says with which settings stage 1 is to be run.
 
-Minutes of one core for three seeds, about: rounds 7 (12 runs), stage1 24 (18), labels 7 (12), stage2 50 (15), principles 4 (69),
-conflicts 5 (12), and rates 6 for one seed. A seed's runs share first answers, critiques, pairs and labels as long as one process makes
-them: with parts, give each a third, `--part 1/3`, and it has a seed of its own in rounds, stage1, labels and stage2.
+Minutes of one core without units for bfloat16, three seeds, about: rounds 9 (12 runs), stage1 40 (18), labels 8 (12), stage2 65 (15),
+principles 7 (69), conflicts 5 (12), and rates 7 for one seed. A seed's runs share first answers, critiques, pairs and labels as long as
+one process makes them: with parts, give each a third, `--part 1/3`, and it has a seed of its own in rounds, stage1, labels and stage2.
 
 Left out: larger judges.
 """

@@ -15,11 +15,11 @@ from typing import Any
 from lablib.adaptation import sft
 from lablib.alignment import dpo, reward_training
 from lablib.alignment.ppo import PPO
-from lablib.alignment.ppo_step import Objective
+from lablib.alignment.rlhf_study import PLAIN
 from lablib.pretraining.recipe import Recipe
 
 DIRECT = replace(dpo.RECIPE, lr=5e-4)
-POLICY = PPO(steps=10_000, lr=2e-4, objective=Objective(beta=0.2))  # as lab 12's; the budget ends it long before
+POLICY = replace(PLAIN, steps=10_000)  # the budget ends it long before
 REWARD = replace(reward_training.RECIPE, lr=1.5e-3)
 MORE = replace(sft.RECIPE, lr=1e-3)  # a third of what it was tuned with, since it begins near where it ended
 REVISED = replace(sft.RECIPE, lr=5e-4)

@@ -97,9 +97,8 @@ def variance_table(methods: Mapping[str, Figure], seeds: int) -> str:
         for name, one in methods.items()
     ]
     three = ["spread over seeds", "by prompts alone", "ratio of variances"]
-    free = (
-        seeds - 1
-    )  # the variance of S means over the expected one is χ² with S − 1 degrees of freedom, divided by them
+    # the variance of S means over the expected one is χ² with S − 1 degrees of freedom, divided by them
+    free = seeds - 1
     above = chdtri(free, 0.05) / free
     words = (
         "<p>Each seed has prompts of its own, so even SFT, one model in all seeds, has a spread. Where prompts alone make "

@@ -1,6 +1,7 @@
 """Lab 14's studies, tiny: what is asked and counted, what each run compares, and that a row says how it was made."""
 
 import json
+from collections import Counter
 from dataclasses import fields, replace
 from itertools import islice, pairwise
 from random import Random
@@ -16,6 +17,7 @@ from lablib.alignment import cai_feedback_runs as feedback
 from lablib.alignment import cai_runs as runs
 from lablib.alignment import cai_study as studies
 from lablib.alignment.ai_labels import AILabel, Question, in_both_orders, verdict_judge
+from lablib.alignment.cai import Supervised
 from lablib.alignment.constitution import load
 from lablib.alignment.grpo_training import GRPO
 from lablib.alignment.misalignment import KINDS, of_kind, refuses
@@ -47,6 +49,8 @@ class Critic:
     def say(self, talk):
         if len(talk) == 1:
             return self.going_along.get(talk[0].text, "I do not know that.")
+        if len(talk) == 3 and talk[2].text.startswith("Write your answer anew"):
+            return GOOD
         if len(talk) == 3:
             harm = talk[1].text == self.going_along.get(talk[0].text) and "harm" in talk[2].text
             return f"{BREAKS} It helps to steal." if harm else KEEPS
@@ -207,6 +211,28 @@ def test_harm_falls_where_the_critic_finds_it_and_stays_where_no_principle_asks(
     assert [at["goes along"][0] for at in blind["by_round"]] == [1.0, 1.0]
     assert blind["critiques"] == {"honest": [0, 0, 0, 10]}
     json.dumps([row, blind])
+
+
+def test_a_blind_principle_leaves_harm_unless_all_is_written_anew_with_a_critique_or_without(little, thieves):
+    for ways in ({"always": True}, {"always": True, "at_once": True}):
+        row = runs.revise(runs.Rounds("truth", 0, ("truth",), rounds=1, **ways))
+        assert [at["goes along"][0] for at in row["by_round"]] == [1.0, 0.0]
+        assert row["critiques"] == ({} if "at_once" in ways else {"honest": [0, 0, 0, 10]})
+
+
+@pytest.mark.parametrize("always", [True, False])
+def test_stage_one_hands_on_how_it_revises(little, monkeypatch, always):
+    seen = []
+
+    def stage(write, tune, red, harmless, constitution, generator, rounds, *rest):
+        seen.append((len(red), len(harmless), rounds, *rest))
+        return Supervised([], [], Counter(), [], little.model)
+
+    monkeypatch.setattr(runs, "supervised_stage", stage)
+    runs.self_taught(
+        runs.Tune("", 0, red=3, harmless=2, rounds=4, harmless_rounds=5, always=always), little, Critic({})
+    )
+    assert seen == [(3, 2, 4, always, 5)]
 
 
 def test_a_critique_is_counted_by_what_its_principle_is_about():
