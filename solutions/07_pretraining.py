@@ -793,7 +793,8 @@ shape = [f"{name}={json.dumps(value)}" for name, value in asdict(small).items()]
 settings = [f"{name}={getattr(plan, name)}" for name in ("steps", "batch", "context", "lr")]
 command = [sys.executable, "-m", "lablib.pretraining.command", "--train", str(folder / "train.bin")]
 command += ["--folder", str(home), "--every", "20", "--context", "32", "--model", *shape, "--recipe", *settings]
-environment = {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())}  # sums in the same order as here
+# sums in the same order as here: on the CPU, with as many threads
+environment = {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads()), "CUDA_VISIBLE_DEVICES": ""}
 
 # %% tags=["varies"]
 child = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)

@@ -891,7 +891,8 @@ by_cut = [100 * (start["log"] - loss) / possible for loss in kept]
 
 # %% tags=["varies"]
 fig, axes = figure(cols=2, width=9.6, height=3.4)
-shares = torch.stack([F.pad(energy(found.sigma), (0, 256 - len(found.sigma)), value=1.0) for found in parts.values()])
+sigmas = [found.sigma.cpu() for found in parts.values()]
+shares = torch.stack([F.pad(energy(sigma), (0, 256 - len(sigma)), value=1.0) for sigma in sigmas])
 axes[0].plot(range(1, 257), 100 * shares.median(0).values, color=COLOURS[0], label="Σσ² kept, median of the layers")
 low, high = (100 * f(shares, 0).values for f in (torch.min, torch.max))
 axes[0].fill_between(range(1, 257), low, high, color=COLOURS[0], alpha=0.2, linewidth=0)

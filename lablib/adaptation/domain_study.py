@@ -31,6 +31,7 @@ from lablib.corpus.world import World, WorldDocument
 from lablib.measure import peak_bytes
 from lablib.pretraining import optimisers, study
 from lablib.pretraining.batching import Batch
+from lablib.pretraining.distributed import local_device
 from lablib.pretraining.divergence import Diverged
 from lablib.pretraining.document_rows import DocumentRows, objective_batches
 from lablib.pretraining.loss import quick_token_nats
@@ -178,7 +179,7 @@ def perform(run: Run, base: Carried) -> dict[str, Any]:
         batches = rows_of(tokenizer, recipe, run.documents, own.replay, run.seed)
         first = rows_of(tokenizer, recipe, run.documents, 0.0, run.seed)(0)  # the same for all methods of a seed
         held = step_bytes(prepared(base.model, tokenizer, run.method, run.seed), first, recipe)
-        model = prepared(base.model, tokenizer, run.method, run.seed)
+        model = prepared(base.model, tokenizer, run.method, run.seed).to(local_device())
         row = {
             "family": own.family,
             "trainable": trainable(model),
@@ -203,7 +204,7 @@ def step_seconds(run: Run, base: Carried) -> dict[str, Any]:
     """The median seconds of a step, and what they are the median of."""
     recipe = recipe_of(run.method, run.seed, run.lr, run.steps)
     batches = rows_of(base.tokenizer, recipe, run.documents, METHODS[run.method].replay, run.seed)
-    model = prepared(base.model, base.tokenizer, run.method, run.seed)
+    model = prepared(base.model, base.tokenizer, run.method, run.seed).to(local_device())
     took = [step.seconds for step in train(model, batches, recipe, loss=quick_token_nats)][WARM:]
     return {"step_seconds": round(median(took), 5), "took": [round(one, 5) for one in took]}
 

@@ -34,8 +34,9 @@ from lablib.alignment.diversity import distinct_n
 from lablib.alignment.misalignment import KINDS, of_kind, refuses
 from lablib.alignment.policy_kl import ROWS, response_kl
 from lablib.alignment.responses import Response, gold
+from lablib.alignment.rlhf_runs import tuned
 from lablib.alignment.rollouts import as_answers
-from lablib.checkpoints import Carried, load
+from lablib.checkpoints import Carried
 from lablib.corpus.world.instructions import Instruction
 from lablib.paths import data_path
 from lablib.pretraining import atomic
@@ -192,7 +193,7 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m lablib.a
     plan = plan if given.budget is None else replace(plan, budget=given.budget)
     command = " ".join(["lab compare", *spoken(given)])
     try:
-        sft = load("sft")
+        sft = tuned()
         rows = study(labels, given.seeds, plan, sft, given.out, command)
         found = report(rows, given.out, command)
     except (OSError, ValueError) as error:

@@ -30,9 +30,9 @@ from lablib.alignment import dpo
 from lablib.alignment.dpo_loss import implicit_accuracy
 from lablib.alignment.preference_pairs import Preference
 from lablib.alignment.reference import PreferenceTable, preference_table, sums
-from lablib.alignment.rlhf_runs import JUDGED, PAIRS, judged, pairs_of
+from lablib.alignment.rlhf_runs import JUDGED, PAIRS, judged, pairs_of, tuned
 from lablib.alignment.rollouts import Rollout
-from lablib.checkpoints import Carried, load
+from lablib.checkpoints import Carried
 from lablib.pretraining import study
 from lablib.pretraining.recipe import Recipe
 from lablib.pretraining.study import SEEDS, Study
@@ -173,7 +173,7 @@ def table_of(
     seed: int, n: int, flips: float | None, mismatched: bool, dtype: str
 ) -> tuple[PreferenceTable, PreferenceTable, float]:
     """What is learned from and what is tested on, with the reference's log-probabilities; and the seconds of the first."""
-    sft = load("sft")
+    sft = tuned()
     learn, test = pairs_for(Run("", seed, flips=flips, pairs=n))
     pad, begin = sft.tokenizer.special[PAD], time.perf_counter()
     table = preference_table(sft.model, *parts(learn), pad, mismatched, dtype)
@@ -236,13 +236,6 @@ def said(row: Mapping[str, Any]) -> str:
     """A run in a few words."""
     after, held_out = row["after"], row["held_out"]
     return f"gold {after['gold'][0]:.3f}, KL {after['kl']:.1f}, held-out accuracy {held_out['accuracy']:.3f}"
-
-
-def tuned() -> Carried:
-    """The carried tuned model, frozen: the reference, which nothing changes."""
-    sft = load("sft")
-    sft.model.requires_grad_(False)
-    return sft
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -38,10 +38,10 @@ def write_policy(policy: Decoder, sft: Carried, folder: Path, score: Score | Non
     """
     stored = Decoder(policy.config)
     stored.load_state_dict({name: weight.half().float() for name, weight in policy.state_dict().items()})
-    measured = measure(stored.eval(), sft, score, seed)
+    measured = measure(stored.to(policy.embedding.weight.device).eval(), sft, score, seed)
     (folder / RECORD).unlink(missing_ok=True)  # of an earlier model
     special = sft.tokenizer.special
-    save_llama(stored, folder, torch.float16, bos=special[BEGIN], eos=special[STOP], pad=special[PAD])
+    save_llama(stored.cpu(), folder, torch.float16, bos=special[BEGIN], eos=special[STOP], pad=special[PAD])
     return measured
 
 

@@ -119,13 +119,13 @@ def loss_of_some(
 
 
 def scores_of(rollout: Rollout, score: Score) -> Tensor:
-    """What the reward model says of the answers, (N,), as finite float32 numbers without gradient.
+    """What the reward model says of the answers, (N,), as finite float32 numbers without gradient, on the rollout's device.
 
     Raises:
         ValueError: a score is NaN or infinite, or there is not one for each answer.
     """
     with torch.no_grad():
-        scores = score(rollout).detach().float()
+        scores = score(rollout).detach().float().to(rollout.mask.device)
     check_scores(scores, len(rollout.responses))
     return scores
 

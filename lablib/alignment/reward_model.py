@@ -103,11 +103,12 @@ def last_hidden(trunk: CausalModel, ids: Tensor, mask: Tensor, last: Tensor) -> 
 
 @torch.no_grad()
 def rewards(model: RewardModel, answers: Answers) -> Tensor:
-    """The reward of each response, without gradients: (N,), in nats, since differences of rewards are log-odds.
+    """The reward of each response, without gradients: (N,), in nats, since differences of rewards are log-odds; on the model's device.
 
     Raises:
         ValueError: a response without a token; rows longer than the model's context; a reward that is no finite number.
     """
+    answers = answers.to(model.head.weight.device)
     last = last_tokens(answers)
     check_length(model, answers)
     training = model.training

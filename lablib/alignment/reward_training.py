@@ -207,7 +207,7 @@ def evaluate(
     """
     if not pairs:
         raise ValueError("pairs is empty: expected some that were held out, from `held_out_by_prompt`")
-    chosen, rejected = (rewards(model, rows) for rows in as_answers(pairs, pad))
+    chosen, rejected = (rewards(model, rows).cpu() for rows in as_answers(pairs, pad))
     accuracy = score_interval(pair_accuracy(chosen, rejected).tolist())
     loss = float(bradley_terry_loss(chosen, rejected).mean())
     if annotators is None:

@@ -43,6 +43,7 @@ from lablib.architecture.decoder import CausalModel
 from lablib.checkpoints import Carried, load
 from lablib.corpus.scoring import Z95
 from lablib.corpus.world.judge import Judgement
+from lablib.pretraining.distributed import local_device
 from lablib.pretraining.recipe import Recipe
 from lablib.tokens.tokenizer import Tokenizer
 
@@ -112,9 +113,17 @@ Run = Learn | Improve | Choose
 
 
 @cache
+def tuned() -> Carried:
+    """The carried tuned model, frozen: the reference, which nothing changes. On the GPU, if there is one."""
+    sft = load("sft")
+    sft.model.to(local_device()).requires_grad_(False)
+    return sft
+
+
+@cache
 def collected(seed: int, n: int) -> list[Preference]:
     """A seed's pairs, all of them."""
-    sft = load("sft")
+    sft = tuned()
     return collect(sft.model, sft.tokenizer, n, Random(f"pairs {seed}")).pairs
 
 
@@ -127,7 +136,7 @@ def pairs_of(seed: int, n: int) -> tuple[list[Preference], list[Preference]]:
 @cache
 def reward_model(seed: int, n: int = PAIRS, recipe: Recipe = REWARD, member: int = 0) -> RewardModel:
     """A seed's reward model, or another member of its ensemble."""
-    sft, own = load("sft"), seed + 100 * member
+    sft, own = tuned(), seed + 100 * member
     chance = torch.Generator().manual_seed(own)
     return trained(sft.model, pairs_of(seed, n)[0], sft.tokenizer, replace(recipe, seed=own), chance)
 
@@ -295,7 +304,7 @@ def choose(run: Choose, sft: Carried) -> dict[str, Any]:
     asked = Prompts(run.prompts, run.seed, "held_out")(0)
     chance = torch.Generator().manual_seed(run.seed)
     found = roll_out(sft.model, sft.model, None, sft.tokenizer, asked, chance, run.most)
-    proxy = score_of("learned", run.seed)(found).view(-1, run.most)  # (N,) -> (P, N)
+    proxy = score_of("learned", run.seed)(found).cpu().view(-1, run.most)  # (N,) -> (P, N)
     gold = torch.tensor(gold_scores(found.responses)).view(-1, run.most)
     return {"points": [asdict(point) for point in best_of_n_curve(proxy, gold, [n for n in NS if n <= run.most])]}
 

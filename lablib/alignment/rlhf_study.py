@@ -18,8 +18,8 @@ from typing import Any
 from lablib.alignment.grpo_training import GRPO
 from lablib.alignment.ppo import PPO
 from lablib.alignment.ppo_step import Objective
-from lablib.alignment.rlhf_runs import JUDGED, PAIRS, REWARD, Choose, Improve, Learn, Run, perform
-from lablib.checkpoints import Carried, load
+from lablib.alignment.rlhf_runs import JUDGED, PAIRS, REWARD, Choose, Improve, Learn, Run, perform, tuned
+from lablib.checkpoints import Carried
 from lablib.pretraining import study
 from lablib.pretraining.study import SEEDS, Study
 
@@ -114,13 +114,6 @@ def said(row: Mapping[str, Any]) -> str:
         return f"gold {row['points'][0]['gold']:.3f} -> {row['points'][-1]['gold']:.3f}"
     before, after = row["before"], row["after"]
     return f"proxy {after['proxy']:.2f}, gold {before['gold'][0]:.3f} -> {after['gold'][0]:.3f}, KL {after['kl']:.1f}"
-
-
-def tuned() -> Carried:
-    """The carried tuned model, frozen: the reference, which nothing changes."""
-    sft = load("sft")
-    sft.model.requires_grad_(False)
-    return sft
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

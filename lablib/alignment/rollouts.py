@@ -39,7 +39,7 @@ ROWS = 128  # answers that pass through a model at once, where no gradient is as
 
 @dataclass(frozen=True)
 class Rollout:
-    """N answers and what was thought of their tokens when they were written.
+    """N answers and what was thought of their tokens when they were written; all tensors on the policy's device.
 
     Attributes:
         responses: what was written, the answers to one prompt side by side. answers: the same as padded rows.
@@ -62,7 +62,7 @@ class Rollout:
     @property
     def finished(self) -> Tensor:
         """Which answers ended by themselves, bool (N,)."""
-        return torch.tensor([response.finished for response in self.responses])
+        return torch.tensor([response.finished for response in self.responses], device=self.mask.device)
 
     @property
     def kl(self) -> float:
@@ -155,7 +155,7 @@ def roll_out(
     """
     drawn = sample(policy, tokenizer, instructions, generator, Sampling(), per_prompt, most)
     responses = tuple(response for group in drawn for response in group)
-    batch = as_answers(responses, tokenizer)
+    batch = as_answers(responses, tokenizer).to(policy.embedding.weight.device)
     noted: list[list[Tensor]] = [[], [], [], []]
     with torch.no_grad():
         for start in range(0, len(batch), ROWS):

@@ -26,6 +26,7 @@ from lablib.alignment.rollouts import Score
 from lablib.checkpoints import RECORD, Carried, load, own_path
 from lablib.pretraining import atomic
 from lablib.pretraining.command import INTERRUPTED
+from lablib.pretraining.distributed import local_device
 from lablib.pretraining.divergence import Diverged
 from lablib.pretraining.experiments import hardware
 
@@ -42,6 +43,7 @@ def run(name: str, make: Make, parser: argparse.ArgumentParser, arguments: Seque
     folder: Path = given.folder or own_path(name)
     try:
         sft = load(given.sft)
+        sft.model.to(local_device())
         print(f"from {sft.origin}", flush=True)
         made = make(given, sft, folder)
         about = {

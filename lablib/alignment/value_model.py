@@ -30,7 +30,7 @@ class ValueModel(nn.Module):
     def __init__(self, trunk: CausalModel) -> None:
         super().__init__()
         self.trunk = trunk
-        self.head = nn.Linear(trunk.sizes.D, 1)
+        self.head = nn.Linear(trunk.sizes.D, 1, device=trunk.embedding.weight.device)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
 
