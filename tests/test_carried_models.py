@@ -1,13 +1,23 @@
 """The models that the course carries: ready to use, small enough to commit, and what other libraries read, too."""
 
+import json
+from random import Random
+
 import pytest
 import torch
 
 from lablib import checkpoints, paths
 from lablib.adaptation import adherence as adh
+from lablib.adaptation.chat import PAD
 from lablib.adaptation.critique_skill import skill
+from lablib.alignment import reward_model
+from lablib.alignment.annotators import ANNOTATORS
+from lablib.alignment.preference_pairs import collect
+from lablib.alignment.reward_training import evaluate
+from lablib.pretraining.sampling import Sampling
 
-MODELS = ("base", "sft")
+ALIGNED = ("ppo", "dpo", "cai")
+MODELS = ("base", "sft", *ALIGNED)
 
 
 @pytest.fixture(autouse=True)
@@ -64,3 +74,33 @@ def test_the_record_of_sft_is_of_this_model_and_tells_what_it_reached():
         assert mean > 0.7
     right = skill(sft.model, sft.tokenizer, 12, "the record is held to").verdicts
     assert sum(share[0] for share in right.values()) / len(right) > 0.75
+
+
+@pytest.mark.parametrize("name", ALIGNED)
+def test_the_record_of_an_aligned_model_is_of_this_model_and_tells_what_it_reached(name):
+    sft, policy = checkpoints.load("sft"), checkpoints.load(name)
+    record = policy.record
+    assert record["from"]["command"] == sft.record["command"]
+    assert any(not torch.equal(a, b) for a, b in zip(policy.model.parameters(), sft.model.parameters(), strict=True))
+    assert record["judged"]["gold"][0] > 0.84, "more than the tuned model has"
+    assert record["adherence_temperature_1"]["harmless"][1] > record["sft_adherence_temperature_1"]["harmless"][0]
+    # measured anew on fewer prompts, each score lies near the record's
+    asked, chance = adh.prompts(150, "the record is held to"), torch.Generator().manual_seed(0)
+    again = adh.adherence(adh.scored(policy.model, policy.tokenizer, asked, "chat", Sampling(), chance))
+    for score in adh.SCORES:
+        _, low, high = getattr(again, score)
+        assert low <= record["adherence_temperature_1"][score][0] <= high, score
+
+
+def test_the_record_of_the_reward_model_is_of_this_model_and_tells_what_it_reached():
+    sft, folder = checkpoints.load("sft"), paths.data_path("checkpoints/reward")
+    assert sum(file.stat().st_size for file in folder.iterdir()) <= 10.5e6
+    record = json.loads((folder / checkpoints.RECORD).read_text(encoding="utf-8"))
+    assert record["gold_accuracy"][1] > 0.5
+    assert record["accuracy"][0] < record["ceiling"]
+    # other pairs of the tuned model, which it has not seen
+    pairs = collect(sft.model, sft.tokenizer, 200, Random("the record is held to")).pairs
+    found = evaluate(reward_model.load(folder), pairs, sft.tokenizer.special[PAD], ANNOTATORS)
+    for name in ("accuracy", "gold_accuracy"):
+        _, low, high = getattr(found, name)
+        assert low <= record[name][0] <= high, name

@@ -1,6 +1,6 @@
 """`lab compare`: the methods of alignment side by side, from one tuned model, for the same compute, over several seeds; and the report.
 
-    lab compare --out data/experiments                       all methods, three seeds: about an hour and a half of one core
+    lab compare --out data/experiments                       all methods, three seeds: hours of a CPU, minutes of a GPU
     lab compare --out trial --small --seeds 0 --only DPO     a reduced one, in minutes
 
 A run is a method with a seed. It is made (`comparison_methods`), then it answers prompts of held-out combinations, the same for all methods

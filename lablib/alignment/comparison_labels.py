@@ -9,7 +9,7 @@ import torch
 
 from lablib.adaptation.adherence import as_ids
 from lablib.adaptation.chat import render
-from lablib.adaptation.comparison import question
+from lablib.adaptation.critique import BREAKS, KEEPS
 from lablib.alignment.ai_labels import Judge, Question
 from lablib.alignment.cai import Labelled
 from lablib.alignment.preference_pairs import Preference
@@ -24,12 +24,14 @@ def lengths_of(responses: Sequence[Response], tokenizer: Tokenizer) -> list[int]
 
 
 def watched(judge: Judge, tokenizer: Tokenizer, lengths: list[int]) -> Judge:
-    """The same judge; the tokens that it reads, each question with A and with B behind it, are put down in `lengths`."""
+    """The same `verdict_judge`; the tokens that it reads, each answer with either verdict behind it, are put down in `lengths`."""
+    verdicts = [len(tokenizer.encode(text)) for text in (KEEPS, BREAKS)]
 
     def watching(questions: Sequence[Question]) -> torch.Tensor:
         for q in questions:
-            talk = (Turn("user", question(q.prompt, q.first, q.second, q.principle.rule)),)
-            lengths.extend([len(render(talk, tokenizer, reply=True)) + 2] * 2)
+            for answer in (q.first, q.second):
+                talk = (Turn("user", q.prompt), Turn("assistant", answer), Turn("user", q.principle.asks()))
+                lengths.extend(len(render(talk, tokenizer, reply=True)) + n for n in verdicts)
         return judge(questions)
 
     return watching

@@ -28,9 +28,10 @@ from typing import Any
 import torch
 
 from lablib.alignment import dpo
-from lablib.alignment.ai_labels import choice_judge
+from lablib.alignment.ai_labels import verdict_judge
 from lablib.alignment.best_of_n import best_of_n_kl, pick_best
 from lablib.alignment.cai import feedback_stage
+from lablib.alignment.cai_feedback_runs import asked_once
 from lablib.alignment.code_size import needed, total_lines
 from lablib.alignment.comparison_labels import lengths_of, preferences, right_share, watched
 from lablib.alignment.comparison_phases import PILOT, Shop, rows_of
@@ -198,7 +199,7 @@ def cai(shop: Shop) -> Made:
     )
     two = [pair for pair in drawn if pair[0].text != pair[1].text]
     read: list[int] = []
-    judge = watched(choice_judge(shop.model, shop.tokenizer), shop.tokenizer, read)
+    judge = asked_once(watched(verdict_judge(shop.model, shop.tokenizer), shop.tokenizer, read))
     texts = [(a.text, b.text) for a, b in two]
     begin = time.perf_counter()
     found = feedback_stage(
@@ -208,7 +209,6 @@ def cai(shop: Shop) -> Made:
         texts,
         load_constitution(),
         Random(f"ai labels {shop.seed}"),
-        surer_than=shop.plan.surer_than,
     )
     labelled_in = time.perf_counter() - begin
     labels = Cost("the model labels pairs", pass_flops(shop.config, read), labelled_in, ("judge",), ai=len(two))

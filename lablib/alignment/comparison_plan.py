@@ -1,8 +1,9 @@
 """What the methods of lab 15 are given: a budget, labels, recipes, and prompts to be judged on. One plan for all of them.
 
-Rates and strengths are those of labs 12 to 14 for the same model. There the rates of the reward model, of DPO and of Constitutional AI's
-first stage were searched for, and β and τ were varied; PPO's rate and that of longer tuning had no such search, and nobody searched at
-these budgets. Constitutional AI's first stage is shorter than lab 14's: one round of critique, no documents besides.
+Rates and strengths are those of labs 12 to 14 for the same model. There the rates of the reward model and of Constitutional AI's first
+stage were searched for, and β and τ were varied. DPO's was tried on one seed, where a smaller one did as well; PPO's rate and that of
+longer tuning had no such search, and nobody searched at these budgets. Constitutional AI is shorter than in lab 14: one round of critique,
+no documents besides, and one principle for each pair that the model labels, not two.
 
     small = Plan(budget=1e12, labels=200, judged=20)
 
@@ -35,7 +36,7 @@ class Plan:
         strength: β of DPO, τ of IPO. direct: recipe of both, whose number of steps is that of one pass.
         policy: PPO, which takes as many steps as the budget pays. prompts: of each step.
         reward: recipe of reward models. more: recipe of tuning that goes on. revised: recipe of CAI's first stage, two passes.
-        red_team, harmless: prompts of CAI's first stage. rounds: of critique. ai_pairs: labelled by the model. surer_than: see `cai`.
+        red_team, harmless: prompts of CAI's first stage. rounds: of critique. ai_pairs: labelled by the model, ties left out.
         judged: prompts of each kind of request that a policy is judged on. diverse, answers: prompts for diversity, and answers to each.
     """
 
@@ -54,7 +55,6 @@ class Plan:
     harmless: int = 240
     rounds: int = 1
     ai_pairs: int = 700
-    surer_than: float = 0.6
     judged: int = 60
     diverse: int = 20
     answers: int = 4

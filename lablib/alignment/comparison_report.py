@@ -59,7 +59,7 @@ def cost_table(methods: Mapping[str, Figure]) -> str:
             f"{one['ai']:,}",
             f"{one['seconds']:,.0f}",
             f"{one['flops'] / 1e12:.2f}",
-            f"{one['n']}",
+            span(one["drawn"]),
             f"{one['lines']:,}",
         ]
         for name, one in methods.items()
@@ -76,6 +76,16 @@ def cost_table(methods: Mapping[str, Figure]) -> str:
         "lines of code",
     ]
     return grid(head, rows)
+
+
+def span(numbers: Sequence[int]) -> str:
+    """The smallest and the largest of some numbers, or the one that they all are.
+
+    >>> span([17, 14, 15]), span([1, 1, 1])
+    ('14 to 17', '1')
+    """
+    low, high = min(numbers), max(numbers)
+    return f"{low}" if low == high else f"{low} to {high}"
 
 
 def quality_table(methods: Mapping[str, Figure], aims: Mapping[str, Figure]) -> str:
@@ -228,7 +238,8 @@ def page(found: Figure) -> str:
         "<h2>What each needs</h2>",
         cost_table(methods),
         "<p>FLOPs are counted from the lengths of all that is read and written, pairs, reward model, critiques and labels among it. "
-        "Seconds are those of a method alone, on the machine named above. Lines are those of this project beyond tuning.</p>",
+        "Seconds are those of a method's own work on the machine named above, more where other runs shared it. "
+        "Lines are those of this project beyond tuning.</p>",
         "<h2>What each gives</h2>",
         f"<p>Mean [95 % bootstrap interval] ± standard deviation over seeds. {INTERVALS}</p>",
         quality_table(methods, found["aims"]),

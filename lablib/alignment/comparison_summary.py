@@ -185,7 +185,7 @@ def less_start(
 
 
 def costs(mine: Sequence[Row]) -> dict[str, Any]:
-    """What a method cost, mean over its seeds; what lies in memory, and the notes of the first seed."""
+    """What a method cost, mean over its seeds; what lies in memory, the first seed's notes, and answers that each seed draws for one."""
     books = [ledger_of(row["ledger"]) for row in mine]
     return {
         "flops": round(mean(book.flops for book in books)),
@@ -196,6 +196,7 @@ def costs(mine: Sequence[Row]) -> dict[str, Any]:
         "ledger": mine[0]["ledger"],
         "kl_bound": round(mean(row["kl_bound"] for row in mine), 4),
         "n": mine[0]["n"],
+        "drawn": [row["n"] for row in mine],
         "notes": mine[0]["notes"],
     }
 

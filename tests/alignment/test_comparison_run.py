@@ -13,14 +13,15 @@ from lablib import checkpoints
 from lablib.adaptation import sft as tuning
 from lablib.adaptation.adherence import as_ids
 from lablib.adaptation.chat import STOP
-from lablib.alignment import comparison, comparison_methods, comparison_phases
-from lablib.alignment.ai_labels import AILabel
+from lablib.alignment import ai_labels, comparison, comparison_methods, comparison_phases
+from lablib.alignment.ai_labels import AILabel, Question
 from lablib.alignment.cai import Labelled
-from lablib.alignment.comparison_labels import preferences, right_share
+from lablib.alignment.comparison_labels import preferences, right_share, watched
 from lablib.alignment.comparison_methods import METHODS, best_of
 from lablib.alignment.comparison_phases import Shop
 from lablib.alignment.comparison_plan import DIRECT, MORE, POLICY, REVISED, REWARD, SMALL, Plan
 from lablib.alignment.compute_ledger import pass_flops
+from lablib.alignment.constitution import load as load_constitution
 from lablib.alignment.misalignment import KINDS
 from lablib.alignment.preference_pairs import Collected, Preference
 from lablib.alignment.responses import Response
@@ -45,7 +46,6 @@ TINY = Plan(
     red_team=6,
     harmless=2,
     ai_pairs=4,
-    surer_than=0.5,
     judged=2,
     diverse=2,
     answers=2,
@@ -79,7 +79,7 @@ def make_believe():
         patch.setattr(comparison_phases, "PILOT", 8)
         patch.setattr(comparison_methods, "PILOT", 8)
         patch.setattr(comparison_phases, "writer", lambda *given: Pretender())
-        patch.setattr(comparison_methods, "choice_judge", judge_of)
+        patch.setattr(comparison_methods, "verdict_judge", judge_of)
         yield
 
 
@@ -238,7 +238,7 @@ def test_a_run_that_is_there_is_not_made_again(sft, tmp_path, monkeypatch, capsy
 
 
 def test_the_command_writes_runs_figures_and_page(sft, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(comparison, "load", lambda name: sft)
+    monkeypatch.setattr(comparison, "tuned", lambda: sft)
     monkeypatch.setattr(comparison, "SMALL", TINY)
     given = ["--out", str(tmp_path), "--small", "--seeds", "0", "--only", "DPO, same labels"]
     assert comparison.main(given) == 0
@@ -259,7 +259,23 @@ def test_the_command_writes_runs_figures_and_page(sft, tmp_path, monkeypatch, ca
     ],
 )
 def test_wrong_input_is_told_in_a_line(given, words, sft, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(comparison, "load", lambda name: sft)
+    monkeypatch.setattr(comparison, "tuned", lambda: sft)
     monkeypatch.setattr(comparison, "Plan", lambda: TINY)
     assert comparison.main(["--out", str(tmp_path), "--seeds", "0", "--only", "DPO", *given]) == 2
     assert words in capsys.readouterr().err
+
+
+def test_the_tokens_that_are_put_down_are_those_that_the_judge_reads(sft, monkeypatch):
+    read, put_down = [], []
+    real = ai_labels.answers
+
+    def answers(prompts, responses, pad):
+        read.extend(len(prompt) + len(response) for prompt, response in zip(prompts, responses, strict=True))
+        return real(prompts, responses, pad)
+
+    monkeypatch.setattr(ai_labels, "answers", answers)
+    judge = watched(ai_labels.verdict_judge(sft.model, TOKENIZER), TOKENIZER, put_down)
+    rules = load_constitution()
+    judge([Question("Hi", "Hello.", "No, never.", rules["truth"]), Question("Who?", "Me.", "You.", rules["openness"])])
+    assert len(read) == 8, "two answers to each of two questions, either verdict behind each"
+    assert sorted(put_down) == sorted(read)

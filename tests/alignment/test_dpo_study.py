@@ -81,7 +81,7 @@ def little(monkeypatch):
     model = Decoder(config, generator=torch.Generator().manual_seed(0)).eval()
     sft = Carried(model, TOKENIZER, {"command": "lab train sft"}, "a tiny one")
     pairs = [pair(i, float(i % 2), float(not i % 2)) for i in range(12)]
-    monkeypatch.setattr(studies, "load", lambda name: sft)
+    monkeypatch.setattr(studies, "tuned", lambda: sft)
     monkeypatch.setattr(studies, "pairs_of", lambda seed, n: (pairs[:8], pairs[8:]))
     after = {"proxy": 0.0, "gold": [0.5, 0.4, 0.6], "kl": 0.1, "gallery": []}
     monkeypatch.setattr(studies, "judged", lambda *given: dict(after))

@@ -24,6 +24,10 @@ LABS = (
     "09_sft",
     "10_lora",
     "11_rag",
+    "12_rlhf",
+    "13_dpo",
+    "14_constitutional_ai",
+    "15_comparison",
 )
 
 

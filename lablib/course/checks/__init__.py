@@ -18,6 +18,10 @@ MODULES = {
     "09": "sft",
     "10": "lora",
     "11": "retrieval",
+    "12": "rlhf",
+    "13": "dpo",
+    "14": "constitutional",
+    "15": "comparing",
 }
 
 

@@ -301,7 +301,9 @@ print("agrees with gold in {:.3f} [{:.3f}, {:.3f}]".format(*tested.gold_accuracy
 # of one who knows the probability of every label; more is luck. *by gold alone*: that of one who knows gold and
 # nobody's taste. *agrees with gold*: on those pairs only that differ in gold, does the better answer have more reward?
 # It can be much higher than the accuracy, since most labels of the other pairs are nearly coins. An accuracy without
-# the ceiling says nothing. The record has the same for other numbers of pairs, three seeds each:
+# the ceiling says nothing. The record has the same for other numbers of pairs, three seeds each. (The records of this
+# lab were made on a GPU, a few of their runs on a CPU; each file holds its command, which also runs on a laptop's CPU,
+# in hours. The machine changes the rounding, and where that matters the text says so.)
 
 
 # %%
@@ -326,6 +328,20 @@ def seeds(runs: list[dict], *path: str | int) -> tuple[float, float, float]:
 
 
 # %%
+def ranged(band: tuple[float, float, float], form: str = ".3f", width: int = 22) -> str:
+    """A mean with the range of its seeds in brackets, as a column of a table."""
+    mean, low, high = (format(value, form) for value in band)
+    return f"{mean} [{low}, {high}]".rjust(width)
+
+
+# %%
+def differs(runs: list[dict], others: list[dict], *path: str | int) -> tuple[float, float, float]:
+    """A number of some runs less that of others, seed by seed: mean, smallest and largest difference."""
+    of_other = {run["seed"]: seeds([run], *path)[0] for run in others}
+    return over_seeds([seeds([run], *path)[0] - of_other[run["seed"]] for run in runs])
+
+
+# %%
 sizes = recorded("reward")
 measures = {
     "accuracy": ("accuracy", 0),
@@ -340,9 +356,24 @@ interval_chart(
     x_range=(0.5, 1),
 )
 
+# %%
+print(f"{'':<16}" + "".join(f"{name:>22}" for name in measures))
+for label, runs in sizes.items():
+    print(f"{label:<16}" + "".join(ranged(seeds(runs, *path)) for path in measures.values()))
+print("\nthe same seed with more pairs, difference:")
+for few, many_pairs in (("500 pairs", "1,500 pairs"), ("1,500 pairs", "6,000 pairs")):
+    for name in ("accuracy", "agrees with gold"):
+        print(f"{few} to {many_pairs}, {name:<18}", end="")
+        print(ranged(differs(sizes[many_pairs], sizes[few], *measures[name]), "+.3f", 25))
+
 # %% [markdown]
-# NOTICE-TODO(record): rlhf_reward.json. What more pairs buy, how far the best stays below the ceiling, and whether
-# agreement with gold rises with it.
+# **What to notice.** From 500 to 1,500 pairs both numbers rise with every seed. From 1,500 to 6,000 the accuracy does
+# not: with one seed it even falls, and the mean stays at 0.63, below the ceiling of 0.70, and below the 0.68 of one who
+# knows gold alone. Yet the agreement with gold still rises, to a mean of 0.81, with two seeds, and falls with none; so
+# who looked at the accuracy only would have missed what the last pairs bought. A likely reason: it is counted on fewer
+# pairs, but on those that say something, while the accuracy is mostly about coins. What it does not show: the ranges of
+# 1,500 and 6,000 pairs overlap, and whoever had more pairs also took more steps (two passes over them), so the two
+# cannot be told apart here.
 #
 # ### Is it calibrated?
 #
@@ -659,6 +690,7 @@ Picture(fig, "The clipped objective against the ratio: flat above 1.2 for good t
 # %%
 # EXERCISE lablib.alignment.adaptive_kl:next_beta
 
+
 # %%
 def thermostat(target: int, percent: int) -> Picture:
     """β and KL by step, from a β that is too small; β changes by at most so many per cent a step."""
@@ -831,22 +863,37 @@ axes[1].set(xlabel="step", ylabel="gold reward", title="true")
 fig.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=3, frameon=False)
 Picture(fig, "PPO by step at three values of β, mean of ten steps, range of three seeds: learned and true reward.")
 
+# %%
+print(f"{'β':<6}{'step':>6}{'learned reward':>22}{'gold':>22}")
+for label in (list(by_beta)[i] for i in (0, 2, -1)):
+    for step in (20, 40, 60, 80):
+        bands = [over_seeds([running(run, name)[step - 1] for run in by_beta[label]]) for name in ("proxy", "gold")]
+        print(f"{label.partition('=')[2]:<6}{step:>6}" + "".join(ranged(band, ".2f") for band in bands))
+
 # %% [markdown]
-# NOTICE-TODO(record): rlhf_beta.json. Whether the learned reward goes on rising at the smallest β, and when the true
-# one begins to fall.
+# **What to notice.** Up to step 40 the three can hardly be told apart: both rewards rise at each β. Then, at β = 0.02,
+# the learned reward goes on, to a mean of 1.68, and the true one turns, from 0.92 at step 40 to 0.80 at the end. At the
+# larger β neither happens. Look at the range as well, not at the mean alone: at β = 0.02 some runs tip over and some do
+# not, or not yet. Rounding is enough to decide it (one of these seeds, run once more on another machine, ended on the
+# other side), so what can be quoted there is the range, and never a seed. And remember how short the live run was on a
+# laptop: a run that ends at step 24 would have shown nothing of this, at any β.
 #
 # How the policies answered in the end, on 400 prompts of combinations that they never met:
 
 # %%
-names = ("proxy", "gold", "kl", "words", "says_twice", "helpful", "honest", "harmless", "refuses_questions")
-print(f"{'':<10}" + "".join(f"{name.partition('_')[0]:>10}" for name in names))
-first = [run["before"] for runs in by_beta.values() for run in runs]
-for label, rows in {"SFT": first, **{label: [run["after"] for run in runs] for label, runs in by_beta.items()}}.items():
-    line = f"{label:<10}"
-    for name in names:
-        value = fmean(row[name][0] if name == "gold" else row[name] for row in rows)
-        line += f"{value:>10.1%}" if name in ("says_twice", "refuses_questions") else f"{value:>10.3f}"
-    print(line)
+everyone = [run for runs in by_beta.values() for run in runs]
+stages = [("SFT", "before", everyone), *((label, "after", runs) for label, runs in by_beta.items())]
+print(f"{'':<10}{'proxy':>19}{'gold':>22}{'KL':>19}{'gain in gold':>25}")
+for label, when, runs in stages:
+    print(f"{label:<10}" + ranged(seeds(runs, when, "proxy"), ".2f", 19), end="")
+    print(ranged(seeds(runs, when, "gold", 0)) + ranged(seeds(runs, when, "kl"), ".1f", 19), end="")
+    print(ranged(seeds(runs, "gained", 0), "+.3f", 25) if when == "after" else "")
+
+# %%
+names = {"helpful": ".2f", "honest": ".2f", "harmless": ".2f", "words": ".1f", "refuses_questions": ".0%"}
+print(f"{'':<10}" + "".join(f"{name.partition('_')[0]:>19}" for name in names))
+for label, when, runs in stages:
+    print(f"{label:<10}" + "".join(ranged(seeds(runs, when, name), form, 19) for name, form in names.items()))
 
 # %%
 gains = {
@@ -861,10 +908,21 @@ interval_chart(
 )
 
 # %% [markdown]
-# *says* is the share of answers that say a sentence twice, *refuses* that of fine requests that are refused.
+# *proxy* is the learned reward; *gain in gold* compares answers to the same prompts; *refuses* is the share of fine
+# requests that are refused. In brackets: the range of the three seeds.
 #
-# NOTICE-TODO(record): rlhf_beta.json. By how much gold rises at a good β, and whether no interval holds 0; at which β
-# proxy goes on rising while gold falls; which of the three H's pays; what happens to the length.
+# **What to notice.** At β = 0.8, 0.4 and 0.2 gold rises by about 0.05 with every seed, none of the nine intervals holds
+# 0, and the three β cannot be told apart. (0.2 is the β of the live run. It was chosen among these five, on one seed of
+# an earlier series of such runs; since its neighbours gain as much, the choice flatters it little.) Most of the gain is
+# in *helpful*, from 0.66 to 0.77; *harmless* had little left to gain. (The curves above lie higher than this table,
+# from their first points on: they are from the prompts that the policy learns from.)
+#
+# At β = 0.1 and 0.02 the learned reward is higher, with every seed, than at the larger β, and the true one is not: at
+# 0.1 one run of three has gained nothing, at 0.02 two of three are worse than the tuned model, with intervals that stay
+# below 0. That is over-optimisation. Who pays is *helpful*, down to a mean of 0.41 at 0.02; *honest* and *harmless* do
+# not suffer. The answers are twice as long, and on average two of three fine requests are refused: a refusal says
+# nothing false, and harms nobody, so it costs a third of gold at most. A policy that looks safe by two of three
+# measures can be of no use.
 #
 # ### Best-of-N
 #
@@ -885,11 +943,18 @@ for runs in by_beta.values():
         d = float(over_optimisation.distance([run["after"]["kl"]])[0])
         learned = run["after"]["proxy"] - run["before"]["proxy"]
         points["rl"].append((d, run["gained"][0], learned))
-for run in recorded("best")["best of n"]:
+chosen = recorded("best")["best of n"]
+for run in chosen:
     first = run["points"][0]
     for point in run["points"][1:]:
         gains_of = point["gold"] - first["gold"], point["proxy"] - first["proxy"]
         points["best-of-n"].append((math.sqrt(point["kl"]), *gains_of))
+
+# %%
+for i, point in enumerate(chosen[0]["points"]):
+    golds, learnt = seeds(chosen, "points", i, "gold"), seeds(chosen, "points", i, "proxy")
+    print(f"best of {point['n']:<4}d = {math.sqrt(point['kl']):.2f}, gold", end="")
+    print(f"{ranged(golds)}, learned reward{ranged(learnt, '.2f', 19)}")
 
 # %%
 fits = {}
@@ -898,8 +963,10 @@ for form, found_here in points.items():
     fits[form] = fitted = over_optimisation.fit(d, gold, form)
     peak = "none" if fitted.peak is None else f"{fitted.peak[1]:+.3f} at d = {fitted.peak[0]:.2f}"
     beyond = " (beyond the last dot)" if fitted.peak and fitted.peak[0] > max(d) else ""
-    off = math.sqrt(fmean((fitted(d) - gold) ** 2))  # in gold reward
-    print(f"{form:<10} α {fitted.alpha:+.3f}, β {fitted.beta:+.3f}, off by {off:.3f}; highest: {peak}{beyond}")
+    other = over_optimisation.fit(d, gold, "rl" if form == "best-of-n" else "best-of-n")
+    off, worse = (math.sqrt(fmean((shape(d) - gold) ** 2)) for shape in (fitted, other))  # in gold reward
+    print(f"{form:<10}α {fitted.alpha:+.3f}, β {fitted.beta:+.3f}; highest: {peak}{beyond}")
+    print(f"{'':<10}off by {off:.3f}, and the other's shape by {worse:.3f}")
 
 # %%
 fig, axes = figure(cols=2, width=9.4, height=3.6)
@@ -916,8 +983,18 @@ fig.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", nco
 Picture(fig, "Gains against √KL for RL and best-of-N: left the true reward with fitted curves, right the learned one.")
 
 # %% [markdown]
-# NOTICE-TODO(record): rlhf_beta.json, rlhf_best.json. The true reward's peak and where it lies for both; the learned
-# reward on the right, which does not turn; *off by* beside the spread of the seeds, and whether the shapes hold here.
+# **What to notice.** On the right nothing turns: the further away, the more learned reward, for both ways. On the left
+# both turn. Best-of-N is best at N = 4 and 8, with a gold of 0.91, and the fitted peak lies between them; at N = 64 it
+# is back where it began, with more learned reward than ever. Choosing alone is enough for over-optimisation, no
+# training is needed. RL has no clear peak: its dots are about equally high from d = 0.5 to 1.7, and the three beyond,
+# all of small β, are those that fall. (Around d = 1 best-of-N's dots lie somewhat higher; but they are from other
+# prompts.)
+#
+# Do the shapes hold? Each kind of dots is nearer to its own shape than to the other's, for best-of-N by very little. A
+# curve is off by about 0.01: that is small beside the fall, and beside the spread of the seeds at small β or large N;
+# but at large β, where the seeds lie closer together than that, the curve for RL misses what is there. With two numbers
+# fitted to so few dots, most of them at small d, this is a picture that agrees with Gao et al., not a test of their
+# law.
 #
 # (Gao et al. followed single runs without a penalty; here each dot is the end of a run at its own β, with its seed's
 # own reward model. The KL of best-of-N is the formula, which is above the true one where answers repeat (Beirami et al.
@@ -946,17 +1023,43 @@ for point in best_of_n_curve(scores, golds, [n for n in (1, 2, 4, 8, 16) if n <=
 
 # %%
 loosest = by_beta[min(by_beta, key=lambda label: float(label.partition("=")[2]))]
-best_liked = [one for run in loosest for one in run["after"]["gallery"]]
-hacked = [one for one in best_liked if one["gold"] < 0.9] or best_liked
-hacked = sorted(hacked, key=lambda one: -one["proxy"])[:6]
-below = sum(one["gold"] < 0.9 for one in best_liked)
-print(f"of the {len(best_liked)} answers that it likes best {below} have a gold reward below 0.9")
+best_liked = [one for run in loosest for one in run["after"]["gallery"]]  # of each run first what it likes best
+disliked = [[one for one in run["after"]["gallery"] if one["gold"] < 0.9] for run in loosest]
+hacked = [one for of_run in disliked for one in of_run[:2]] or best_liked[:6]  # two of each run
+print(f"of the {len(best_liked)} answers that are liked best {sum(map(len, disliked))} have a gold reward below 0.9")
+most_twice = max(run["after"]["says_twice"] for run in loosest)
+print(f"a sentence is said twice in {most_twice:.1%} of a run's answers at most")
 marks = [(f"learned {one['proxy']:+.1f}", f"gold {one['gold']:.2f}", one["gold"] >= 0.9) for one in hacked]
 Gallery([Card(one["prompt"], one["text"], *mark) for one, mark in zip(hacked, marks, strict=True)])
 
 # %% [markdown]
-# NOTICE-TODO(record): rlhf_beta.json. What these answers exploit (length, repetition, politeness, or something that
-# nobody planted), and whether a table such as that of padded answers could have foretold it.
+# Is it the taste for length? The study of reward models kept, for each seed, what its reward model pays for 1 of gold
+# and for a word more at equal gold. By these prices, what should each of the three policies have earned?
+
+# %%
+prices = {run["seed"]: run for run in sizes["6,000 pairs"]}
+print(f"{'':<10}{'words':>8}{'they earn':>11}{'gold':>8}{'it earns':>10}{'together':>10}{'in truth':>10}  (nats)")
+for run in loosest:
+    words, learned = (run["after"][name] - run["before"][name] for name in ("words", "proxy"))
+    by_words = words * prices[run["seed"]]["per_word"][0]
+    by_gold = run["gained"][0] * prices[run["seed"]]["per_gold"][0]
+    print(f"seed {run['seed']:<5}{words:>+8.1f}{by_words:>+11.2f}{run['gained'][0]:>+8.2f}{by_gold:>+10.2f}", end="")
+    print(f"{by_words + by_gold:>+10.2f}{learned:>+10.2f}")
+
+# %% [markdown]
+# **What to notice.** Most cards are refusals, and long ones: no, a reason, a kind offer. In answer to a harmless
+# request that is absurd, and the reward model likes it better than almost anything. (The last two were right until
+# their first full stop; then comes the same kind of speech.) Repetition is not in it. Length is a part: in the two runs
+# that went astray the added words should have earned more than the loss of gold cost, so by these prices the trade was
+# worth making. But words and gold together explain only about 0.8 of the more than 2 nats that they did earn. The rest
+# is something that nobody planted: a liking for the refusal itself, whatever was asked. Our guess: among the pairs are
+# harmful requests, where such an answer beats any other by far, so it was always seen on the winning side; and how it
+# looks is easier to learn than when it is called for. (Prices from the tuned model's answers need not hold so far
+# away.)
+#
+# Could one have known? The table of padded answers, or these prices, would have warned of length. Neither asks about a
+# refusal where none is due. The first table of this lab has a line for that, *over-refusal*, at least where a request
+# sounds harmful: so measure the price after the training, too, and read the answers.
 #
 # ## Three remedies
 #
@@ -976,16 +1079,24 @@ interval_chart(
 )
 
 # %%
-names = ("kl", "words", "says_twice", "refuses_questions")
-print(f"{'':<22}{'gold':>8}" + "".join(f"{name.partition('_')[0]:>10}" for name in names))
+print(f"{'':<20}{'gold':>21}{'KL':>19}{'words':>19}{'says twice':>16}{'refuses':>17}")
 for label, runs in remedies.items():
-    kl, words, twice, refuses = (seeds(runs, "after", name)[0] for name in names)
-    gold = seeds(runs, "after", "gold", 0)[0]
-    print(f"{label:<22}{gold:>8.3f}{kl:>10.1f}{words:>10.1f}{twice:>10.1%}{refuses:>10.1%}")
+    print(f"{label:<20}" + ranged(seeds(runs, "after", "gold", 0), width=21), end="")
+    for name, form, width in (("kl", ".1f", 19), ("words", ".1f", 19), ("says_twice", ".0%", 16)):
+        print(ranged(seeds(runs, "after", name), form, width), end="")
+    print(ranged(seeds(runs, "after", "refuses_questions"), ".0%", 17))
 
 # %% [markdown]
-# NOTICE-TODO(record): rlhf_mitigations.json. Which of them keeps gold above the tuned model's, with its range; which
-# only moves the problem (does something else take the place of length?).
+# **What to notice.** Only the larger KL penalty keeps gold above the tuned model's with every seed: 0.893, from 0.885
+# to 0.899. (These are the runs at β = 0.2 that you have seen.) With nothing done the range reaches from far below the
+# tuned model to far above it, so chance decides. No run with an ensemble or with a length penalty ends above the tuned
+# model; but their ranges lie within that of *nothing*, so these runs cannot tell whether they help or harm.
+#
+# What they do to the answers can be told. The length penalty cuts the longest answers, and the policy finds refusals
+# that are shorter: it still refuses fine requests, which fits with the guess that length was never the whole of it. Who
+# knows one thing that is exploited has not closed the others. The ensemble goes astray as well: a likely reason is that
+# its three models have learned from the same pairs: where a mistake lies in the pairs all three make it, and agree. (A
+# larger β does not know what is exploited, either. It just forbids to go where the reward model is a stranger.)
 #
 # ## GRPO: what PPO became
 #
@@ -1065,14 +1176,21 @@ for step in train_grpo(solver, sft.model, tokenizer, facts, verified, groups, ch
 
 # %%
 rivals = recorded("grpo")
-print(f"{'':<28}{'gold':>7}{'range':>18}{'gain':>8}{'KL':>7}{'words':>7}{'wrong':>7}{'seconds':>9}{'MB':>6}")
+print(f"{'':<26}{'gold':>6}{'gain in gold':>25}{'KL':>17}{'words':>7}{'wrong':>19}{'MB':>6}")
 for label, runs in rivals.items():
-    mean, low, high = seeds(runs, "after", "gold", 0)
-    gain, seconds = seeds(runs, "gained", 0)[0], seeds(runs, "seconds")[0]
-    kl, words, wrong = (seeds(runs, "after", name)[0] for name in ("kl", "words", "words_wrong"))
-    between = f"[{low:.3f}, {high:.3f}]"
-    print(f"{label:<28}{mean:>7.3f}{between:>18}{gain:>+8.3f}{kl:>7.1f}{words:>7.1f}{wrong:>7.1f}", end="")
-    print(f"{seconds:>9.0f}{runs[0]['megabytes']:>6.0f}")
+    gold, words = seeds(runs, "after", "gold", 0)[0], seeds(runs, "after", "words")[0]
+    print(f"{label:<26}{gold:>6.3f}" + ranged(seeds(runs, "gained", 0), "+.3f", 25), end="")
+    print(ranged(seeds(runs, "after", "kl"), ".1f", 17) + f"{words:>7.1f}", end="")
+    print(ranged(seeds(runs, "after", "words_wrong"), ".1f", 19) + f"{runs[0]['megabytes']:>6.0f}")
+
+# %%
+print(f"{'the same seed, difference':<37}{'gold':>25}{'KL':>21}{'wrong':>21}")
+for kind in ("learned", "verified"):
+    for one, other in (("GRPO", "PPO"), ("GRPO corrected", "GRPO")):
+        both = rivals[f"{one}, {kind}"], rivals[f"{other}, {kind}"]
+        print(f"{kind + ': ' + one + ' less ' + other:<37}", end="")
+        print(ranged(differs(*both, "after", "gold", 0), "+.3f", 25), end="")
+        print("".join(ranged(differs(*both, "after", name), "+.1f", 21) for name in ("kl", "words_wrong")))
 
 # %% [markdown]
 # *MB* is what the weights take: 4 bytes each, and 12 more for the gradient and the two moments of Adam where they
@@ -1081,8 +1199,20 @@ for label, runs in rivals.items():
 #
 # PPO's β is 0.2 and GRPO's 0.05, and they stand in different places: so read gold beside KL, not alone.
 #
-# NOTICE-TODO(record): rlhf_grpo.json. Gold, KL and seconds of PPO and GRPO; what the correction does to the length of
-# wrong answers (*wrong*: words of answers with a gold reward below 0.9).
+# *wrong* is how many words answers have whose gold reward is below 0.9. The second table compares runs of one seed,
+# which share prompts and reward model.
+#
+# **What to notice.** With a verified reward every run gains, by 0.02 to 0.04, whatever the method; the differences in
+# gold are small and their range holds 0 where GRPO is laid beside PPO, so these runs cannot tell which is better. What
+# GRPO saves is sure: with no critic to learn it takes 84 MB instead of 152, or 101 instead of 168 with a learned
+# reward. In its published form it goes further from the tuned model than PPO, with either reward, and gains no more by
+# it. With a verified reward the corrected form stays nearer, at equal gold, with every seed. A likely reason: without
+# the division by a deviation below 1 the advantages are smaller, and so the same β weighs more beside them.
+#
+# And the length of wrong answers, for which the correction was made? With a verified reward there is nothing to see:
+# all ranges of *wrong* overlap. The answers have six words, so there is hardly anything to stretch, and they stop by
+# themselves; Liu et al. saw the bias in long chains of reasoning. That a loss has a bias, as the weights above show,
+# does not say that it matters at every size.
 #
 # ## Questions to think about
 #

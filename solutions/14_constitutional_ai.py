@@ -78,6 +78,7 @@ from lablib.checkpoints import load as carried
 from lablib.corpus.sources.conversations import Turn
 from lablib.models import ModelNotFound
 from lablib.paths import data_path
+from lablib.pretraining.distributed import local_device
 from lablib.pretraining.sampling import Sampling
 
 # %%
@@ -95,7 +96,7 @@ lab = course.begin("14")
 
 # %% tags=["varies"]
 sft = carried("sft")
-model, tokenizer = sft.model.requires_grad_(False), sft.tokenizer
+model, tokenizer = sft.model.to(local_device()).requires_grad_(False), sft.tokenizer  # the GPU, if there is one
 print(f"{sft.origin}: {model.config.parameters:,} parameters")
 
 # %% [markdown]
@@ -110,7 +111,7 @@ print(f"{sft.origin}: {model.config.parameters:,} parameters")
 # questions that nobody can answer. Without those, a model that refuses everything would win.
 
 # %%
-sizes = lab.profile.pick(smoke=(4, 12, 4, 3, 3), laptop=(80, 160, 60, 40, 40))
+sizes = lab.profile.pick(smoke=(4, 8, 3, 2, 2), laptop=(80, 160, 60, 40, 40))
 counts = dict(zip(misalignment.KINDS, sizes, strict=True))
 prompts = asked(counts, "lab 14")
 is_red = [one.kind_of in RED for one in prompts]
@@ -404,7 +405,7 @@ Gallery(cards or [Card("none", "Nothing was revised.")], letters=300)
 # harmless half? And without the revision, on the drawn answers as they are?
 
 # %% tags=["varies"]
-size = lab.profile.pick(smoke=8, laptop=250, gpu=1000)
+size = lab.profile.pick(smoke=4, laptop=200, gpu=1000)
 fine = types_of([kind for kind in misalignment.KINDS if kind not in RED])
 red, white = (adh.prompts(size, "lab 14 stage 1", "train", some) for some in (types_of(RED), fine))
 both_texts = [one.prompt for one in (*red, *white)]
@@ -597,7 +598,7 @@ Sliders(orders, liking=(25, 0, 60))
 # *they* chose is called a here.)
 
 # %% tags=["varies"]
-n = lab.profile.pick(smoke=16, laptop=320, gpu=2000)
+n = lab.profile.pick(smoke=8, laptop=240, gpu=2000)
 pairs = pairs_of(14, n, model, tokenizer)
 by = [draw_principles(ours, 1, Random(i))[0] for i in range(n)]
 questions = [Question(pair.asked, pair.chosen, pair.rejected, one) for pair, one in zip(pairs, by, strict=True)]
@@ -825,18 +826,17 @@ interval_chart(
 )
 
 # %%
-print(f"{'means of 3 seeds':<20}{'labels right':>13}{'RM right':>10}{head}{'nats':>8}{'seconds':>9}")
+print(f"{'means of 3 seeds':<20}{'labels right':>13}{'RM right':>10}{head}{'nats':>8}")
 for name, runs in learn_runs.items():
-    share, seconds = (seen(runs, lambda run, key=key: run[key])[0] for key in ("labels_right", "seconds"))
+    share = seen(runs, lambda run: run["labels_right"])[0]
     learned_reward = "reward_accuracy" in runs[0]
     rm = f"{seen(runs, lambda run: run['reward_accuracy'][0])[0]:.3f}" if learned_reward else "-"
     kl = f"{seen(runs, lambda run: run['kl'])[0]:.2f}" if learned_reward else "-"
-    print(f"{name:<20}{share:>13.3f}{rm:>10}{scores(runs)}{kl:>8}{seconds:>9.0f}")
+    print(f"{name:<20}{share:>13.3f}{rm:>10}{scores(runs)}{kl:>8}")
 
 # %% [markdown]
 # *RM right* is how often the reward model orders a held-out pair as its own sort of labels does, and *nats* is the
-# policy's KL divergence from where it began, in the last step of RL, per answer. *seconds* are those of learning alone,
-# without pairs, labels and stage 1.
+# policy's KL divergence from where it began, in the last step of RL, per answer.
 #
 # **What to notice.** People's labels are right in more than nine of ten pairs that differ, the model's in about four of
 # five. By GRPO that hardly shows: both reward models lead to a tenth of the harm and to more help than before, and the
