@@ -30,7 +30,7 @@ from lablib.pretraining.sampling import Sampling
 from lablib.tokens.tokenizer import Tokenizer
 
 MOST = 110  # tokens of a response; the world's longest gold response, a story, has fewer
-ROWS = 256  # responses that are written at once
+ROWS = 128  # responses that are written at once; twice as many take 280 MB more and no less time
 
 
 @dataclass(frozen=True, slots=True)
