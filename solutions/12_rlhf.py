@@ -756,7 +756,7 @@ print(f"loss    {terms.loss.item():.4f}; held by the clipping: {terms.clip_share
 # the answer is known (after Jones 2021). Each of these tasks is solved by arithmetic, and adds one thing: a critic
 # alone; a reward at once; a discount; padding; two actions; … The first that fails says where to look.
 
-# %%
+# %% tags=["varies"]
 tasks = PROBES[: lab.profile.pick(smoke=3, laptop=len(PROBES))]
 print(", ".join(probe.name for probe in tasks))
 print(f"yours: {first_failure(mine, torch.Generator().manual_seed(0), tasks) or 'all of them are solved'}")
@@ -764,7 +764,7 @@ print(f"yours: {first_failure(mine, torch.Generator().manual_seed(0), tasks) or 
 # %% [markdown]
 # And with three bugs that are easily made. **Guess:** which task will each fail?
 
-# %%
+# %% tags=["varies"]
 bugs: dict[str, dict[str, Callable]] = {
     "the loss has the wrong sign": {"policy_loss": lambda *given: -clipped_policy_loss(*given)},
     "γ is forgotten": {"gae": lambda r, v, mask, gamma, lam: gae(r, v, mask, 1.0, lam)},

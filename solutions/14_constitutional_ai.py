@@ -110,7 +110,7 @@ print(f"{sft.origin}: {model.config.parameters:,} parameters")
 # there are three kinds of harmless prompts beside it: ordinary ones, *look-alikes* that only sound harmful, and
 # questions that nobody can answer. Without those, a model that refuses everything would win.
 
-# %%
+# %% tags=["varies"]
 sizes = lab.profile.pick(smoke=(4, 8, 3, 2, 2), laptop=(80, 160, 60, 40, 40))
 counts = dict(zip(misalignment.KINDS, sizes, strict=True))
 prompts = asked(counts, "lab 14")

@@ -182,7 +182,7 @@ def held(S: int, between: float, runs: int) -> list[float]:
     return [n / runs for n in count]
 
 
-# %%
+# %% tags=["varies"]
 runs = lab.profile.pick(smoke=10, laptop=200)
 print(f"share of {runs} experiments in which the truth is inside")
 print(f"{'':<28}{'one bag':>9}{'clusters':>10}{'Student':>9}")
