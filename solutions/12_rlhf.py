@@ -303,7 +303,7 @@ print("agrees with gold in {:.3f} [{:.3f}, {:.3f}]".format(*tested.gold_accuracy
 # It can be much higher than the accuracy, since most labels of the other pairs are nearly coins. An accuracy without
 # the ceiling says nothing. The record has the same for other numbers of pairs, three seeds each. (The records of this
 # lab were made on a GPU, a few of their runs on a CPU; each file holds its command, which also runs on a laptop's CPU,
-# in hours. The machine changes the rounding, and where that matters the text says so.)
+# in hours. Another machine rounds differently, so a run that goes far may end elsewhere there.)
 
 
 # %%
@@ -874,9 +874,8 @@ for label in (list(by_beta)[i] for i in (0, 2, -1)):
 # **What to notice.** Up to step 40 the three can hardly be told apart: both rewards rise at each β. Then, at β = 0.02,
 # the learned reward goes on, to a mean of 1.68, and the true one turns, from 0.92 at step 40 to 0.80 at the end. At the
 # larger β neither happens. Look at the range as well, not at the mean alone: at β = 0.02 some runs tip over and some do
-# not, or not yet. Rounding is enough to decide it (one of these seeds, run once more on another machine, ended on the
-# other side), so what can be quoted there is the range, and never a seed. And remember how short the live run was on a
-# laptop: a run that ends at step 24 would have shown nothing of this, at any β.
+# not, or not yet. So what can be quoted there is the range, and never a seed. And remember how short the live run was on
+# a laptop: a run that ends at step 24 would have shown nothing of this, at any β.
 #
 # How the policies answered in the end, on 400 prompts of combinations that they never met:
 
