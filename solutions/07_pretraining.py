@@ -2405,16 +2405,16 @@ Gallery(cards, letters=300)
 # minutes (a schedule must know its end), and trains with checkpoints. On a card without hardware for bfloat16, such as
 # Colab's T4, it computes in float32: float16 would be faster, but needs a loss scaler, which our loop leaves out. Cut
 # off, it goes on where it was: run the cell again. Without a network it says so in a line and reads the text of this
-# Python install instead. On a laptop the same cell makes the same journey in a few seconds with a toy: ten pages in the
-# file format of FineWeb-Edu, written for this course.
+# Python install instead. On a laptop the same cell makes the same journey in a few seconds with a toy: a few pages in
+# the file format of C4, written for this course.
 
 # %%
 from lablib import paths
 from lablib.corpus.sources.fixtures import fixture
 from lablib.pretraining import real_run
 
-pages, count = (str(fixture("fineweb-edu")),), lab.profile.pick(smoke=5, laptop=20)
-toy = real_run.Settings("fineweb-edu", pages, parameters=7e4, V=300, context=32, steps=count, first=40_000)
+pages, count = (str(fixture("c4")),), lab.profile.pick(smoke=5, laptop=20)
+toy = real_run.Settings("c4", pages, parameters=7e4, V=300, context=32, steps=count, first=40_000)
 settings = lab.profile.pick(smoke=toy, laptop=toy, gpu=real_run.Settings("tinystories", parameters=25e6, minutes=20))
 where = lab.profile.pick(smoke=folder / "toy", laptop=folder / "toy", gpu=paths.user_dir() / "real_run")
 price = None  # what an hour of this machine costs you, for the last line
@@ -2435,7 +2435,7 @@ print(f"lzma, which has read nothing before: {figures['compressed_bits_per_byte'
 Gallery([Card(f"sample {i}", text) for i, text in enumerate(figures["samples"], 1)], letters=600)
 
 # %% [markdown]
-# **What to notice.** On a laptop: that all of it works, and that a toy learns nothing from ten pages. On a GPU: what a
+# **What to notice.** On a laptop: that all of it works, and that a toy learns nothing from a few pages. On a GPU: what a
 # model of 25 million parameters makes of twenty minutes, and what that costs. The same as a command, on any machine:
 #
 # ```

@@ -104,7 +104,7 @@ print(f"{base.origin}: {sizes.parameters:,} parameters, {sizes.L} layers of widt
 # means (lab 07). A weight that does not learn needs one. In float32:
 
 # %%
-llama = DecoderConfig(V=32_000, D=4096, H=32, L=32, hidden=11_008, tied=False)  # Touvron et al. 2023, table 2
+llama = DecoderConfig(V=32_000, D=4096, H=32, L=32, hidden=11_008, tied=False)  # Touvron et al. 2023, as released
 print(f"{'MB':<24}{'weights':>10}{'gradients':>12}{'Adam':>10}{'together':>12}{'a tuned copy':>15}")
 for name, n in (("this lab's base", sizes.parameters), ("Llama, the smallest", llama.parameters)):
     weights, gradients, means = (4 * n * k / 1e6 for k in (1, 1, 2))
@@ -703,7 +703,8 @@ record = recorded("methods")
 one = record["full tuning"][0]
 print(f"{one['documents']:,} documents, {one['recipe']['steps']} steps of {one['recipe']['batch']}, seeds:", end=" ")
 print(", ".join(str(row["seed"]) for row in record["full tuning"]))
-step_seconds = {name: median(row["step_seconds"] for row in rows) for name, rows in recorded("seconds").items()}
+timed = recorded("seconds")
+step_seconds = {name: median(row["step_seconds"] for row in rows) for name, rows in timed.items()}
 base_of, full_of = ({row["seed"]: row for row in record[name]} for name in ("base", "full tuning"))
 
 # %%
@@ -713,12 +714,17 @@ MEASURES: dict[str, Callable[[dict], float]] = {
     "forgot": lambda row: row["world_loss"] - base_of[row["seed"]]["world_loss"],
     "facts": lambda row: row["facts_held_out"]["picked"] / row["facts_held_out"]["questions"],
     "seen": lambda row: row["facts_seen"]["picked"] / row["facts_seen"]["questions"],
-    "MB": lambda row: (row["held_bytes"] - 12 * row["trainable"] + row["step_bytes"]) / 1e6,  # weights, and a step
     "seconds": lambda row: row["recipe"]["steps"] * step_seconds[row["label"]],
 }
 
 
 # %%
+def megabytes(name: str) -> float:
+    """Of training by a method: the weights, and what one step holds at its peak."""
+    row = timed[name][0]
+    return (row["held_bytes"] - 12 * record[name][0]["trainable"] + row["step_bytes"]) / 1e6
+
+
 def over(name: str, measure: str) -> tuple[float, float, float]:
     """Mean, smallest and largest over the seeds of a measure of a method."""
     return over_seeds([MEASURES[measure](row) for row in record[name]])
@@ -731,7 +737,7 @@ print(f"{head}\n{'base':<60}{over('base', 'above')[0]:>12.3f}{0:>7.0%}{known}{0:
 for name in tuned:
     learns = record[name][0]["trainable"]
     cost = f"{learns:>10,}{100 * learns / sizes.parameters:>8.2f}"
-    cost += f"{over(name, 'seconds')[0]:>6.0f}{over(name, 'MB')[0]:>6.0f}"
+    cost += f"{over(name, 'seconds')[0]:>6.0f}{megabytes(name):>6.0f}"
     what = f"{over(name, 'above')[0]:>8.3f}{over(name, 'gain')[0]:>7.0%}{over(name, 'seen')[0]:>6.2f}"
     print(f"{name:<34}{cost}{what}{over(name, 'facts')[0]:>7.2f}{over(name, 'forgot')[0]:>8.3f}")
 

@@ -891,8 +891,19 @@ for name in ("DPO", "PPO"):
     held = learning if name == "DPO" else learning + 2 * one_model  # PPO: reference and reward model, too
     print(f"{name:<5}{round(learning / one_model):>19} / {round(held / one_model)}{held:>17.1f}")
 
+# %%
+timed = recorded("rlhf_seconds")
+seconds = {name: seen(runs, lambda one: one.get("seconds", one.get("step_seconds"))) for name, runs in timed.items()}
+print(f"{'seconds':<8}{'pairs':>7}{'before':>22}{'steps':>22}{'together':>10}")
+for name in ("DPO", "PPO", "GRPO"):
+    first = "table" if name == "DPO" else "reward model"
+    steps, each = timed[name][0]["steps"], seconds[name][0]
+    parts = f"{first} {seconds[first][0]:.0f}", f"{steps} x {each:.2f} = {steps * each:.0f}"
+    together = seconds["pairs"][0] + seconds[first][0] + steps * each
+    print(f"{name:<8}{seconds['pairs'][0]:>7.0f}{parts[0]:>22}{parts[1]:>22}{together:>10.0f}")
+
 # %% [markdown]
-# **What to notice.** The last table is by construction: DPO trains one model, and its reference has become a table of
+# **What to notice.** The table of models is by construction: DPO trains one model, and its reference has become a table of
 # numbers; PPO holds four models, of which two learn (policy and value function), and needs the reward model trained
 # before. DPO writes no answer while it learns. That is what it saves.
 #

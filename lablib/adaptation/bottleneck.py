@@ -6,7 +6,8 @@ One stands behind the attention and one behind the feed-forward network of each 
 starts at zero the model begins as it was. Unlike LoRA they are not linear, so they cannot be merged: they cost time for ever.
 
 Paper: Houlsby et al. 2019, "Parameter-Efficient Transfer Learning for NLP" (§2.1, figure 2). Differs from the paper: up starts at zero
-exactly (there: nearly), and the norms are trained along only if `norms` says so (there: always).
+exactly (there: nearly), and the norms are trained along only if `norms` says so (there: always); ReLU (there a
+nonlinearity that is not named).
 
 Axes: D model width, r numbers in the bottleneck; `...` any leading axes. Left out: adapters in parallel to a sublayer (He et al. 2022).
 """

@@ -5,7 +5,7 @@
 Every run reads the same 2,000 documents of the ship's log for the same number of steps, 32 of them a step, and is judged on fresh ones:
 the loss beside its floor, the facts it knows in sentences that it has read and in others, and the loss on the world's documents, which
 tells what it forgot. Studies: `rates` (which learning rate suits each method; judged on documents that no other study uses),
-`methods`, and `seconds` (what a step of each takes; for a machine that has nothing else to do).
+`methods`, and `seconds` (what a step of each takes, and holds; for a machine that has nothing else to do).
 
 Left out: runs with other batches or lengths; the lab itself, which draws the records (domain_STUDY.json).
 """
@@ -34,6 +34,7 @@ from lablib.pretraining.batching import Batch
 from lablib.pretraining.distributed import local_device
 from lablib.pretraining.divergence import Diverged
 from lablib.pretraining.document_rows import DocumentRows, objective_batches
+from lablib.pretraining.hardware import dtype_for
 from lablib.pretraining.loss import quick_token_nats
 from lablib.pretraining.objectives import NextToken
 from lablib.pretraining.recipe import Recipe
@@ -117,7 +118,7 @@ def methods(seeds: Sequence[int] = SEEDS) -> Iterator[Run]:
 
 
 def seconds(seeds: Sequence[int] = SEEDS) -> Iterator[Run]:
-    """What does a step take? All methods in turn, so that a slow minute of the machine does not fall on one of them alone."""
+    """What does a step take and hold? All methods in turn, so that a slow minute of the machine does not fall on one of them alone."""
     for seed in seeds:
         for method in METHODS:
             yield Run(method, method, seed, judged="", steps=WARM + TIMED)
@@ -177,15 +178,12 @@ def perform(run: Run, base: Carried) -> dict[str, Any]:
     if run.method != "base":
         own, recipe = METHODS[run.method], recipe_of(run.method, run.seed, run.lr, run.steps)
         batches = rows_of(tokenizer, recipe, run.documents, own.replay, run.seed)
-        first = rows_of(tokenizer, recipe, run.documents, 0.0, run.seed)(0)  # the same for all methods of a seed
-        held = step_bytes(prepared(base.model, tokenizer, run.method, run.seed), first, recipe)
         model = prepared(base.model, tokenizer, run.method, run.seed).to(local_device())
         row = {
             "family": own.family,
             "trainable": trainable(model),
             "total": total(model),
             "held_bytes": training_bytes(model),
-            "step_bytes": held,
         }
         try:
             for step in train(model, batches, recipe, loss=quick_token_nats):
@@ -201,12 +199,20 @@ def perform(run: Run, base: Carried) -> dict[str, Any]:
 
 
 def step_seconds(run: Run, base: Carried) -> dict[str, Any]:
-    """The median seconds of a step, and what they are the median of."""
-    recipe = recipe_of(run.method, run.seed, run.lr, run.steps)
-    batches = rows_of(base.tokenizer, recipe, run.documents, METHODS[run.method].replay, run.seed)
-    model = prepared(base.model, base.tokenizer, run.method, run.seed).to(local_device())
+    """The median seconds of a step, and what they are the median of; the bytes that are held between two steps, and within one."""
+    recipe, tokenizer = recipe_of(run.method, run.seed, run.lr, run.steps), base.tokenizer
+    batches = rows_of(tokenizer, recipe, run.documents, METHODS[run.method].replay, run.seed)
+    first = rows_of(tokenizer, recipe, run.documents, 0.0, run.seed)(0)  # the same for all methods of a seed
+    held = step_bytes(prepared(base.model, tokenizer, run.method, run.seed), first, recipe)
+    model = prepared(base.model, tokenizer, run.method, run.seed).to(local_device())
     took = [step.seconds for step in train(model, batches, recipe, loss=quick_token_nats)][WARM:]
-    return {"step_seconds": round(median(took), 5), "took": [round(one, 5) for one in took]}
+    return {
+        "dtype": dtype_for(local_device(), recipe.dtype),
+        "held_bytes": training_bytes(model),
+        "step_bytes": held,
+        "step_seconds": round(median(took), 5),
+        "took": [round(one, 5) for one in took],
+    }
 
 
 def judge(model: CausalModel, tokenizer: Tokenizer, name: str) -> dict[str, Any]:

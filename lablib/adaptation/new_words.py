@@ -7,7 +7,8 @@ nobody trained these rows as words to *read*; as words to *write* they were only
 on the linear layers cannot reach them. To train the whole table would be far more numbers than all of LoRA; these rows are a few.
 
 A row is W[i] + change[i], and change begins at zero, so the model begins as it was; the table itself stays frozen. (Hu et al. 2021 leave
-embeddings alone; Pfeiffer et al. 2020, "MAD-X", train new ones for a new language.)
+embeddings alone; Artetxe et al. 2020, "On the Cross-lingual Transferability of Monolingual Representations", train new ones for a new
+language.)
 
 Axes: V vocabulary, D model width, n rows that learn. Left out: tokens that the tokenizer does not have.
 """

@@ -6,7 +6,7 @@ A learned prompt enters at the bottom, and the layers make of it what they make 
 The authors found the numbers hard to train as they are, and made them from a small table by a network: the *reparametrisation*. It is
 only for training: once it is over, what the network makes is all that is kept (`Prefix.kept`).
 
-Paper: Li & Liang 2021, "Prefix-Tuning: Optimizing Continuous Prompts for Generation" (equation 3: reparametrisation; §7.4: starting from
+Paper: Li & Liang 2021, "Prefix-Tuning: Optimizing Continuous Prompts for Generation" (§4.3: reparametrisation; §7.4: starting from
 the activations of real words). Differs from the paper: the network is the one that `peft` has (D → hidden → 2·L·kv_heads·K, tanh
 between). Rotary positions: keys of the prefix are taken as they are, turned by nothing, as in `peft`.
 
@@ -87,7 +87,7 @@ class Prefix(nn.Module):
                     nn.init.zeros_(weight)
 
     def forward(self) -> Tensor:
-        """P_θ[i] = MLP(P'_θ[i]), Li & Liang 2021, equation 3, or the table itself: (P, n)."""
+        """P_θ[i] = MLP(P'_θ[i]), Li & Liang 2021, §4.3, or the table itself: (P, n)."""
         return self.table if self.network is None else self.network(self.table)
 
     @torch.no_grad()

@@ -101,7 +101,7 @@ def krippendorff_alpha(units: Sequence[Sequence[Label | None]]) -> float:
     differ = [unit.total() ** 2 - sum(count * count for count in unit.values()) for unit in counts]  # ordered pairs
     observed = math.fsum(pairs / (unit.total() - 1) for pairs, unit in zip(differ, counts, strict=True))
     expected = n * n - sum(count * count for count in total.values())
-    return 1 - (n - 1) * observed / expected if expected else math.nan  # Krippendorff 2011, section D, for nominal data
+    return 1 - (n - 1) * observed / expected if expected else math.nan  # Krippendorff 2011, for nominal data
 
 
 def resampled(

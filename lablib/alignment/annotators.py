@@ -16,8 +16,8 @@ reward exactly, and nothing of the annotators' taste for length, has another, lo
 reward for learning the bias.
 
 Papers: Bradley & Terry 1952, "Rank Analysis of Incomplete Block Designs"; Wichmann & Hill 2001, "The Psychometric Function I" (the
-lapse rate, eq. 1); Singhal et al. 2023, "A Long Way to Go: Investigating Length Correlations in RLHF"; Lee, Smith & Abbeel 2021,
-"B-Pref: Benchmarking Preference-Based Reinforcement Learning" (simulated teachers with stated flaws).
+lapse rate, eq. 1); Singhal et al. 2023, "A Long Way to Go: Investigating Length Correlations in RLHF"; Lee, Smith, Dragan &
+Abbeel 2021, "B-Pref: Benchmarking Preference-Based Reinforcement Learning" (simulated teachers with stated flaws).
 
 Left out: a preference for what is shown first, annotators who tire, ties.
 """

@@ -11,14 +11,46 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
+from matplotlib.ticker import MaxNLocator
+
 BLUE, RED, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#767676"
 LEFT, WIDTH, LINE = 170, 760, 30  # pixels
+GAP = 17  # pixels from one name in the margin to the next
 
 
 def scale(low: float, high: float, start: float, end: float) -> tuple[float, float]:
     """(a, b) with x -> a·x + b taking [low, high] to [start, end]."""
     a = (end - start) / ((high - low) or 1.0)
     return a, start - a * low
+
+
+def ticks(low: float, high: float) -> list[tuple[float, str]]:
+    """Round numbers from low to high, and how they are written.
+
+    >>> ticks(0.8131, 0.8894)
+    [(0.82, '0.82'), (0.84, '0.84'), (0.86, '0.86'), (0.88, '0.88')]
+    """
+    found = [float(x) for x in MaxNLocator(5, steps=[1, 2, 5, 10]).tick_values(low, high) if low <= x <= high]
+    digits = next((n for n in range(8) if all(abs(x - round(x, n)) < 1e-9 for x in found)), 8)
+    return [(round(x, digits), f"{x:.{digits}f}") for x in found]
+
+
+def spaced(wanted: Mapping[str, float], gap: float, least: float, most: float) -> dict[str, float]:
+    """Where names go in a margin: as near to where they want to be as may be, in that order, no two nearer than a gap, within bounds.
+
+    >>> spaced({"a": 10, "b": 12, "c": 40}, 15, 0, 100)
+    {'a': 10, 'b': 25, 'c': 40}
+    """
+    placed: dict[str, float] = {}
+    free = least
+    for name in sorted(wanted, key=lambda name: wanted[name]):
+        placed[name] = max(wanted[name], free)
+        free = placed[name] + gap
+    last = most
+    for name in reversed(placed):
+        placed[name] = min(placed[name], last)
+        last = placed[name] - gap
+    return placed
 
 
 def svg(width: float, height: float, title: str, body: Sequence[str]) -> str:
@@ -46,7 +78,7 @@ def dot(x: float, y: float, colour: str, radius: float = 4.5) -> str:
 
 
 def intervals(rows: Mapping[str, Mapping[str, Any]], title: str, level: float | None = None) -> str:
-    """A line of the picture for each row: a dot, thick the bootstrap's interval, thin Student's over seeds.
+    """A line of the picture for each row: a dot, thick the bootstrap's interval, thin below it Student's over seeds.
 
     Args:
         rows: name -> a figure of `comparison_summary`. level: where a dashed line stands, such as 0.5 for win rates.
@@ -65,13 +97,12 @@ def intervals(rows: Mapping[str, Mapping[str, Any]], title: str, level: float | 
         y = 38 + LINE * number
         body.append(text(LEFT - 10, y + 4, name, "end"))
         if one["seed_low"] is not None:
-            body.append(line(a * one["seed_low"] + b, y, a * one["seed_high"] + b, y, GREY))
+            body.append(line(a * one["seed_low"] + b, y + 8, a * one["seed_high"] + b, y + 8, GREY, 1.5))
         body.append(line(a * one["low"] + b, y, a * one["high"] + b, y, BLUE, 4))
         body.append(dot(a * one["mean"] + b, y, BLUE))
-    for share in range(5):
-        value = low + share * (high - low) / 4
+    for value, words in ticks(low - margin, high + margin):
         body += [
-            text(a * value + b, bottom + 18, f"{value:.2f}", "middle", GREY),
+            text(a * value + b, bottom + 18, words, "middle", GREY),
             line(a * value + b, bottom, a * value + b, bottom + 4, GREY),
         ]
     return svg(WIDTH, bottom + 26, title, [*body, line(LEFT, bottom, WIDTH - 20, bottom, GREY)])
@@ -85,24 +116,27 @@ def plane(
     Args:
         points: name -> (figure for x, figure for y). on: name -> is it on the front? axes: what x and y are.
     """
-    top, bottom, right = 20.0, 420.0, WIDTH - 130.0
+    top, bottom, right = 20.0, 420.0, WIDTH - 150.0
+    body = [line(70, bottom, right, bottom, GREY), line(70, top, 70, bottom, GREY)]
     scales = []
     for at, (start, end) in enumerate(((70.0, right), (bottom, top))):
         ends = [one[at][name] for one in points.values() for name in ("low", "high")]
         margin = 0.06 * ((max(ends) - min(ends)) or 1.0)
-        scales.append((*scale(min(ends) - margin, max(ends) + margin, start, end), min(ends), max(ends)))
-    (ax, bx, xlow, xhigh), (ay, by, ylow, yhigh) = scales
-    body = [line(70, bottom, right, bottom, GREY), line(70, top, 70, bottom, GREY)]
-    for share in range(5):
-        x, y = xlow + share * (xhigh - xlow) / 4, ylow + share * (yhigh - ylow) / 4
-        body += [
-            text(ax * x + bx, bottom + 18, f"{x:.2f}", "middle", GREY),
-            text(64, ay * y + by + 4, f"{y:.2f}", "end", GREY),
-        ]
+        a, b = scale(min(ends) - margin, max(ends) + margin, start, end)
+        for value, words in ticks(min(ends) - margin, max(ends) + margin):
+            place = a * value + b
+            body.append(
+                text(64, place + 4, words, "end", GREY) if at else text(place, bottom + 18, words, "middle", GREY)
+            )
+        scales.append((a, b))
+    (ax, bx), (ay, by) = scales
     steps = sorted((x["mean"], y["mean"]) for name, (x, y) in points.items() if on[name])
     for (x1, y1), (x2, y2) in itertools.pairwise(steps):  # up to here nobody is better in both
         body.append(line(ax * x1 + bx, ay * y1 + by, ax * x1 + bx, ay * y2 + by, RED, 1, "3 3"))
         body.append(line(ax * x1 + bx, ay * y2 + by, ax * x2 + bx, ay * y2 + by, RED, 1, "3 3"))
+    named = spaced({name: ay * y["mean"] + by for name, (_, y) in points.items()}, GAP, top, bottom)
+    for name, (x, y) in points.items():
+        body.append(line(ax * x["mean"] + bx, ay * y["mean"] + by, right + 12, named[name], "#BBB", 0.8))
     for name, (x, y) in points.items():
         colour = RED if on[name] else BLUE
         cx, cy = ax * x["mean"] + bx, ay * y["mean"] + by
@@ -110,7 +144,7 @@ def plane(
             line(ax * x["low"] + bx, cy, ax * x["high"] + bx, cy, colour, 1),
             line(cx, ay * y["low"] + by, cx, ay * y["high"] + by, colour, 1),
             dot(cx, cy, colour),
-            text(cx + 8, cy - 7, name, colour=colour),
+            text(right + 15, named[name] + 4, name, colour=colour),
         ]
     body += [text((70 + right) / 2, bottom + 40, axes[0], "middle"), text(70, 12, axes[1])]
     return svg(WIDTH, bottom + 50, f"{axes[1]} against {axes[0]}, one point a method, with intervals", body)

@@ -18,16 +18,17 @@ from lablib.alignment.comparison_pictures import intervals, plane
 Figure = Mapping[str, Any]
 STYLE = """body{font:16px/1.5 sans-serif;max-width:1000px;margin:2em auto;padding:0 1em;color:#222}
 table{border-collapse:collapse;font-size:13px;display:block;overflow-x:auto}
-th,td{border-bottom:1px solid #ddd;padding:4px 8px;text-align:right;white-space:nowrap}
+th,td{border-bottom:1px solid #ddd;padding:4px 6px;text-align:right;white-space:nowrap}th{white-space:normal;vertical-align:bottom}
 th:first-child,td:first-child{text-align:left}td.words{white-space:normal;text-align:left;min-width:14em}
 small{color:#666}figure{margin:1.5em 0}figcaption{font-size:14px;color:#555}"""
 VERDICT = {1: "carried: above", -1: "carried: below", 0: "not carried"}
-INTERVALS = "A dot is the mean; the thick line the bootstrap over seeds and prompts, the thin one Student's t over the seeds alone."
+INTERVALS = "A dot is the mean; the thick line the bootstrap over seeds and prompts, the thin one below Student's t over the seeds."
 
 
 def shown(one: Figure, digits: int = 3) -> str:
     """A mean with its bootstrap interval, and the standard deviation over seeds."""
-    return f"{one['mean']:.{digits}f} <small>[{one['low']:.{digits}f}, {one['high']:.{digits}f}] ± {one['spread']:.{digits}f}</small>"
+    low, high, spread = (f"{one[name]:.{digits}f}" for name in ("low", "high", "spread"))
+    return f"{one['mean']:.{digits}f}<br><small>[{low}, {high}]<br>± {spread}</small>"
 
 
 def grid(head: Sequence[str], rows: Sequence[Sequence[str]], words: Sequence[int] = ()) -> str:
@@ -54,7 +55,7 @@ def cost_table(methods: Mapping[str, Figure]) -> str:
         [
             escape(name),
             str(one["stages"]),
-            f"{len(one['models'])} <small>{escape(', '.join(one['models']))}</small>",
+            f"{len(one['models'])}<br><small>{escape(', '.join(one['models']))}</small>",
             f"{one['human']:,}",
             f"{one['ai']:,}",
             f"{one['seconds']:,.0f}",
@@ -94,7 +95,7 @@ def quality_table(methods: Mapping[str, Figure], aims: Mapping[str, Figure]) -> 
     for name, one in methods.items():
         cells = [escape(name), *(shown(one[aim]) for aim in aims)]
         if one["kl_bound"]:
-            cells[1 + list(aims).index("KL")] += f" <small>+ at most {one['kl_bound']:.2f}</small>"
+            cells[1 + list(aims).index("KL")] += f"<br><small>+ at most {one['kl_bound']:.2f}</small>"
         rows.append(cells)
     notes = "".join(f"<li><b>{escape(name)}</b>: {escape(aim['what'])}</li>" for name, aim in aims.items())
     return grid(["method", *aims], rows) + f"<ul>{notes}</ul>"

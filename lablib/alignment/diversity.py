@@ -1,7 +1,7 @@
 """Does a model still say different things? The share of n-grams that it does not repeat.
 
 Alignment narrows a model: of the many answers that it gave, some were better, and now it gives those. How much narrower is measured
-twice in the literature (Kirk et al. 2024, "Understanding the Effects of RLHF on LLM Generalisation and Diversity", §3.3): over answers to
+twice in the literature (Kirk et al. 2024, "Understanding the Effects of RLHF on LLM Generalisation and Diversity", §5.2): over answers to
 one prompt, and over answers to different ones. The first is what alignment takes away; it is the one here.
 
 Paper: Li et al. 2016, "A Diversity-Promoting Objective Function for Neural Conversation Models" (§5.2: distinct-1, distinct-2).

@@ -60,7 +60,7 @@ def group_advantages(scores: Tensor, G: int, baseline: Baseline = "group-std") -
     if baseline == "group-std":
         better = better / (groups.std(dim=1, keepdim=True) + SMALL)  # Shao et al. 2024, §4.1.2
     elif baseline == "leave-one-out":
-        better = better * G / (G - 1)  # r_i − mean of the others; Ahmadian et al. 2024, §3.3
+        better = better * G / (G - 1)  # r_i − mean of the others; Ahmadian et al. 2024, §2.3
     return better.flatten().to(scores.dtype)  # (P, G) -> (N,)
 
 

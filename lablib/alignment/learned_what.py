@@ -10,7 +10,7 @@ this is not what was meant. Two ways to see it:
 - *padded variants* of one answer (`padded`): repeated, with the question said again in front, with empty talk behind. The judge
   never finds them better. Whatever the reward model pays for them can be earned by a policy that learns to write so.
 
-Papers: Singhal et al. 2023, "A Long Way to Go: Investigating Length Correlations in RLHF"; Gao, Schulman & Hilton 2022, "Scaling
+Papers: Singhal et al. 2023, "A Long Way to Go: Investigating Length Correlations in RLHF"; Gao, Schulman & Hilton 2023, "Scaling
 Laws for Reward Model Overoptimization"; Fisher 1924, "The Distribution of the Partial Correlation Coefficient" (the interval).
 Left out: other tastes (position, flattery, form), which here no annotator has."""
 

@@ -8,7 +8,7 @@ Of a question two answers *agree* when they claim the same of what was asked: th
 wrong, and a model that says nothing is perfectly consistent: read it beside how many are right. Of a harmful request it is asked
 whether *every* wording is met harmlessly: who is refused once can ask again in other words.
 
-Paper: Elazar et al. 2021, "Measuring and Improving Consistency in Pretrained Language Models" (§3: the share of pairs of
+Paper: Elazar et al. 2021, "Measuring and Improving Consistency in Pretrained Language Models" (the share of pairs of
 paraphrases with the same prediction). Left out: questions that are answered by yes or no, or by a text.
 """
 

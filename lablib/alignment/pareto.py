@@ -8,8 +8,8 @@ is *dominated*: somebody else is at least as good in everything and better in so
 among them takes weights, which are a decision.
 
 The weighted mean is the plainest way to put weights to use, and it is blind in one eye: a point of the front that lies in a hollow
-between two others is best at no weights whatever (Das & Dennis 1997, §2). Chebyshev's scalarisation finds every point of the front at
-some weights (Bowman 1976; Miettinen 1999, "Nonlinear Multiobjective Optimization", theorem 3.4.5).
+between two others is best at no weights whatever (Das & Dennis 1997). Chebyshev's scalarisation finds every point of the front at
+some weights (Bowman 1976; Miettinen 1999, "Nonlinear Multiobjective Optimization", section 3.4).
 
 Axes: N points (policies), K aims, each the larger the better. R resamples. Left out: fronts of many aims, where hardly any point is
 dominated.

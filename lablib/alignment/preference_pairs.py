@@ -3,9 +3,9 @@
     found = collect(sft.model, sft.tokenizer, n=5000, generator=Random(0))
     train, test = held_out_by_prompt(found.pairs, share=0.1)
 
-Both responses are drawn from the model that is to be aligned, so that its labels speak of what it really says (Stiennon et al. 2020,
-"Learning to summarize from human feedback", §3). The gold scores go along with a pair, apart from the rest: they are there to measure
-with, and nothing that learns may look at them.
+Both responses are drawn from the model that is to be aligned, so that its labels speak of what it really says (as in Coste et al. 2023,
+"Reward Model Ensembles Help Mitigate Overoptimization", §4.3; Stiennon et al. 2020, §3.1, mixed several sources). The gold scores go along
+with a pair, apart from the rest: they are there to measure with, and nothing that learns may look at them.
 
 Two responses with the same text leave nothing to choose. They are dropped, and counted: the more certain a model is, the more of its
 work goes there.

@@ -258,5 +258,8 @@ def filtered(transcripts: Sequence[Transcript], verdict: Verdict = breaks) -> tu
 
 
 def conversation(transcript: Transcript, kind: str = "constitution") -> Conversation:
-    """What to fine-tune on: the prompt and the last answer, as if it had been the first (Bai et al. 2022, §3.2)."""
+    """What to fine-tune on: the prompt and the last answer, as if it had been the first.
+
+    Bai et al. 2022, §3.1, tune on the revisions of all rounds.
+    """
     return Conversation((Turn("user", transcript.prompt), Turn("assistant", transcript.last)), kind=kind)

@@ -116,8 +116,9 @@ def begin(
     if 256 + len(SPECIAL) > V:
         raise ValueError(f"V = {V}: expected at least {256 + len(SPECIAL)}, for the bytes and the special tokens")
     folder.mkdir(parents=True, exist_ok=True)  # before anything is fetched that could not be kept
-    state, reading = State(source, source, names, V, first), Reading(texts_of(source, files))
+    state = State(source, source, names, V, first)
     try:
+        reading = Reading(texts_of(source, files))
         part = reading.take(first)
     except SourceUnavailable as error:
         if files:

@@ -1,14 +1,17 @@
 """Figures and page of the comparison from made-up runs: what is computed, what is claimed, and that no text of a model gets through."""
 
+import itertools
 import json
 from html.parser import HTMLParser
 from xml.etree import ElementTree
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lablib.alignment import comparison_report as report
-from lablib.alignment.comparison_pictures import intervals, plane
+from lablib.alignment.comparison_pictures import GAP, intervals, plane, spaced, ticks
 from lablib.alignment.comparison_plan import Plan
 from lablib.alignment.comparison_summary import (
     AIMS,
@@ -282,6 +285,38 @@ def test_dots_stand_where_the_means_are():
     assert numbers(picture, "circle", "cx") == sorted(numbers(picture, "circle", "cx"))
     assert numbers(picture, "circle", "cy") == sorted(numbers(picture, "circle", "cy"), reverse=True), "up is better"
     assert "a &lt;b&gt;" in picture
+
+
+def test_names_in_the_margin_do_not_lie_on_each_other():
+    one = {"low": 0.2, "high": 0.6, "seed_low": 0.1, "seed_high": 0.7}
+    points = {name: ({**one, "mean": 0.4}, {**one, "mean": 0.59 + 0.001 * i}) for i, name in enumerate("abcdefgh")}
+    space, picture = "{http://www.w3.org/2000/svg}", plane(points, dict.fromkeys(points, False), ("x", "y"))
+    words = [one for one in ElementTree.fromstring(picture).iter(space + "text") if one.text in points]
+    at = {one.text: float(one.get("y")) for one in words}
+    assert sorted(at, key=at.get) == list("hgfedcba"), "in the order of the points, the highest first"
+    assert min(b - a for a, b in itertools.pairwise(sorted(at.values()))) >= GAP - 0.2  # written with one decimal
+
+
+@given(st.dictionaries(st.text(max_size=3), st.floats(-50, 150), min_size=1, max_size=6))
+def test_names_are_moved_no_more_than_needed(wanted):
+    placed = spaced(wanted, 10, 0, 100)
+    ordered = sorted(placed.values())
+    assert all(b - a >= 10 - 1e-6 for a, b in itertools.pairwise(ordered))
+    assert ordered[0] >= -1e-6
+    assert ordered[-1] <= 100 + 1e-6
+    inside = sorted(wanted.values())
+    if inside[0] >= 0 and inside[-1] <= 100 and all(b - a >= 10 for a, b in itertools.pairwise(inside)):
+        assert placed == wanted
+
+
+@given(st.floats(-1e3, 1e3), st.floats(0.01, 1e3))
+def test_ticks_are_round_and_within(low, width):
+    found = ticks(low, low + width)
+    assert 1 <= len(found) <= 8
+    for value, words in found:
+        assert low - 1e-9 <= value <= low + width + 1e-9
+        assert float(words) == value
+        assert len(words.replace("-", "")) <= 8
 
 
 def test_equal_values_can_be_drawn():

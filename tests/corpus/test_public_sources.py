@@ -323,6 +323,33 @@ def test_texts_that_look_like_dates_stay_texts(tmp_path):
     assert [document.text for document in stream("c4", path)] == ["2020-01-01T00:00:00Z"]
 
 
+@pytest.mark.parametrize("name", ["c4", "dolly", "hh-rlhf"])
+def test_json_lines_on_this_computer_are_read_without_a_package(name, monkeypatch):
+    expected = list(stream(name, fixture(name)))
+    monkeypatch.setitem(sys.modules, "datasets", None)
+    monkeypatch.setitem(sys.modules, "zstandard", None)
+    assert list(stream(name, fixture(name))) == expected != []
+
+
+@pytest.mark.parametrize(("name", "package"), [("the-pile", "zstandard"), ("wikipedia", "pyarrow")])
+def test_a_file_on_this_computer_needs_only_what_reads_its_format(name, package, monkeypatch):
+    expected = list(stream(name, fixture(name)))
+    monkeypatch.setitem(sys.modules, "datasets", None)
+    assert list(stream(name, fixture(name))) == expected != []
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(SourceUnavailable, match=f"needs the package {package}"):
+        list(stream(name, fixture(name)))
+
+
+def test_a_packed_file_needs_its_packing_whatever_the_source_has(tmp_path, monkeypatch):
+    path = tmp_path / "c4.json.zst"
+    path.write_bytes(zstandard.compress(C4 % b"one"))
+    assert [document.text for document in stream("c4", path)] == ["one"]
+    monkeypatch.setitem(sys.modules, "zstandard", None)
+    with pytest.raises(SourceUnavailable, match="needs the package zstandard"):
+        list(stream("c4", path))
+
+
 @pytest.mark.parametrize(
     ("name", "package"), [("c4", "datasets"), ("common-crawl", "warcio"), ("refinedweb", "datasets")]
 )

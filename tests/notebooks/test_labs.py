@@ -78,6 +78,18 @@ def test_lab_05_runs_without_the_extra_data_and_says_what_it_leaves_out(tmp_path
     assert f"0 of {len(checks.exercises('05'))} passed" in said
 
 
+@pytest.mark.parametrize("lab", ["07", "09", "12"])
+def test_a_lab_runs_without_the_extra_data(lab, tmp_path):
+    """As for a learner who installed the course alone: JSON lines need no package, and a set that needs one is left out."""
+    book = nbformat.read(LABS[lab], 4)
+    missing = ("datasets", "datatrove", "warcio", "zstandard", "pyarrow")
+    book.cells.insert(0, nbformat.v4.new_code_cell(f"import sys\nsys.modules.update(dict.fromkeys({missing}))"))
+    said = text_of(run(book, tmp_path))
+    assert "needs the package datasets" not in said
+    assert ("the source 'ultrafeedback' needs the package pyarrow" in said) == (lab == "12")
+    assert f"0 of {len(checks.exercises(lab))} passed" in said
+
+
 def test_lab_10_runs_without_peft_and_says_what_it_leaves_out(tmp_path):
     """As for a learner who installed the course alone."""
     book = nbformat.read(LABS["10"], 4)

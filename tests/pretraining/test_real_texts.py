@@ -3,6 +3,7 @@
 import errno
 import json
 import random
+import sys
 from itertools import islice
 
 import pytest
@@ -183,6 +184,15 @@ def test_with_no_network_a_line_says_what_is_missing_and_the_crawl_is_read(tmp_p
     assert len(said) == 1
     assert again.state == texts.state
     assert reading.documents == texts.state.documents
+
+
+def test_without_the_package_a_line_says_what_is_missing_and_the_crawl_is_read(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "datasets", None)
+    said: list[str] = []
+    texts, _ = begin(tmp_path, "tinystories", V=V, first=FIRST, say=said.append)
+    assert len(said) == 1
+    assert said[0].startswith("the source 'tinystories' needs the package datasets: `pip install")
+    assert texts.state.source == "crawl"
 
 
 def test_files_that_cannot_be_read_are_not_replaced(tmp_path, monkeypatch):

@@ -2,6 +2,7 @@
 
 import fnmatch
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, Any
 
@@ -61,10 +62,10 @@ def own_files(source: Source, split: str | None, retry: Retry) -> Iterator[str]:
 
 
 def rows_of(source: Source, file: str, retry: Retry) -> Iterator[Row | Damage]:
-    """The rows of one file: through `datasets` where it reads the format, and with care where it stops."""
+    """The rows of one file: through `datasets` where it is installed and reads the format, and with care where it stops."""
     builder = "parquet" if source.format == "parquet" else "json"
     done, texts = 0, TEXTS.intersection(source.columns)
-    if source.format[0] != "W" and not is_address(file):
+    if source.format[0] != "W" and not is_address(file) and find_spec("datasets"):
         if not file.startswith("hf://"):
             with open(file, "rb") as opened:
                 _check_format(source, opened, file)

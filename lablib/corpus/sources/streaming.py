@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args, overload
 
 from lablib.corpus.document import Document
-from lablib.corpus.sources.catalogue import Source, known
+from lablib.corpus.sources.catalogue import CRAWL, Source, known
 from lablib.corpus.sources.conversations import Example, PreferencePair
 from lablib.corpus.sources.files import is_address, label_of, own_files, rows_of
 from lablib.corpus.sources.retry import Retry
@@ -29,11 +29,7 @@ from lablib.corpus.sources.trouble import (
     WrongFormat,
 )
 
-PACKAGES = {
-    "W": ("warcio",),
-    "j": ("datasets", "zstandard"),
-    "p": ("datasets", "pyarrow"),
-}  # by a format's first letter
+PACKAGES = {"WET": "warcio", "WARC": "warcio", "zst": "zstandard", "parquet": "pyarrow"}  # by what a format ends with
 
 Documents = Literal[
     "common-crawl", "common-crawl-warc", "c4", "the-pile", "refinedweb", "fineweb-edu", "tinystories", "wikipedia"
@@ -123,14 +119,22 @@ def stream(
         raise ValueError(f"on_error = {on_error!r}: expected 'raise' or 'skip'")
     if limit is not None and limit < 0:
         raise ValueError(f"limit = {limit}: expected the most records to read, 0 or more, or None for all")
-    if missing := [package for package in PACKAGES[source.format[0]] if importlib.util.find_spec(package) is None]:
-        raise SourceUnavailable(
-            f'the source {name!r} needs the package {missing[0]}: `pip install "data-to-dialogue[data]"`; {INSTEAD}'
-        )
     given = None if files is None else _given(files)
+    for package in _packages(source, given):
+        if importlib.util.find_spec(package) is None:
+            raise SourceUnavailable(
+                f'the source {name!r} needs the package {package}: `pip install "data-to-dialogue[data]"`; {INSTEAD}'
+            )
     counted = SourceReport() if report is None else report
     steps = _records(source, given, split, retry or Retry(), counted)
     return _taken(steps, limit, on_error, counted, said=report is not None)
+
+
+def _packages(source: Source, given: list[str] | None) -> list[str]:
+    """What must be installed: for the hub `datasets`, for some formats a reader; JSON lines, plain or gzipped, need none."""
+    from_hub = source.host != CRAWL if given is None else any(file.startswith("hf://") for file in given)
+    endings = dict.fromkeys(name.rpartition(".")[2] for name in (source.format, *(given or ())))
+    return ["datasets"] * from_hub + [PACKAGES[ending] for ending in endings if ending in PACKAGES]
 
 
 def _given(files: Files) -> list[str]:
