@@ -221,7 +221,9 @@ for line in session.summary():
     print(f"{line.name:<22}{line.n:>4} pairs: agreed in {share:<16} at best {line.best:.0%}")
 
 # %% [markdown]
-# **What to notice.** With whom does the reader of lengths agree best? For the annotators *at best* is below 100 %: they
+# **What to notice.** With whom does the reader of lengths agree best? Perhaps with gold: among pairs that differ in it
+# the longer answer is more often the better one. So length is partly a fair sign, and that is what makes the bias hard
+# to see; where the brackets overlap, the three annotators cannot be told apart. For them *at best* is below 100 %: they
 # choose by chance, the more evenly the nearer the two answers are, and against chance nobody is always right. Keep that
 # in mind for what comes. (With gold one could agree always; only pairs that differ in it count.)
 #
@@ -400,7 +402,8 @@ print(f"expected calibration error {error:.3f}; of a perfectly calibrated model 
 
 # %% [markdown]
 # **What to notice.** Where a dot lies below the diagonal the model is too sure. On a finite set even a perfect
-# model has an error above 0; only one above the brackets is a sign of bad calibration.
+# model has an error above 0, so an error inside the brackets shows nothing by itself. A dot whose whole interval lies
+# on one side of the diagonal does: is there one, and on which side?
 #
 # ### What it learned that it should not have
 #
@@ -415,13 +418,17 @@ for name, (mean, low, high) in (("for 1 of gold reward", what.per_gold), ("for e
 chances = [annotators.pooled(ANNOTATORS, *pair.seen) for pair in test_pairs]
 best = torch.tensor([math.log(p / (1 - p)) for p in chances])  # rewards that would be perfect
 perfect = learned_what.explain_rewards(test_pairs, best, torch.zeros(len(best)))
+p = annotators.pooled(ANNOTATORS, longer, short)  # of the three together, ten words more at equal gold
 print(f"of a perfect model: {perfect.per_gold[0]:+.3f} for 1 of gold, {perfect.per_word[0]:+.3f} for a word")
+print(f"what the three would give for a word between answers of equal gold: {math.log(p / (1 - p)) / 10:+.3f}")
 
 # %% [markdown]
 # **What to notice.** Does the interval of the second line hold 0? If not, length is paid for at equal gold. The third
-# line is what a model would have that knew every probability: the three taken together like length a little, too. (An
-# annotator who looks gives more for gold, but now and then nobody looks: so the log-odds of a choice never go beyond
-# about 3.7 nats, however different two answers are.)
+# line is what a model would have that knew every probability. (An annotator who looks gives more for gold, but now and
+# then nobody looks: so the log-odds of a choice never go beyond about 3.7 nats, however different two answers are. A
+# straight line through such odds has another slope for words than pairs of equal gold alone: that is the last line.)
+# Compare the model's interval with both: where it lies above them, the model pays more for a word than the annotators
+# do, and has learned more than their taste.
 #
 # And second: take the world's own answers, and make them longer without saying more. One of the ways is politeness.
 
@@ -567,7 +574,7 @@ Picture(fig, "Rewards of an answer's tokens: small penalties of both signs, and 
 #
 # The score stands at the end, and the word that decided it may stand at the beginning. The *critic* guesses, before
 # each token, what is still to come. A token after which more comes, or more is expected, than was guessed before it,
-# was a good one: by how much is its *advantage*.
+# was a good one; its *advantage* is how much more.
 #
 # In letters: with r_t the reward of token t and V_t the guess before it, the *surprise* is δ_t = r_t + γ V_{t+1} − V_t,
 # and the advantage adds up this surprise and those that follow, each counting γλ times as much as the one before it. γ,
@@ -615,11 +622,12 @@ for lam in (0.0, 0.5, 0.9, 0.95, 1.0):
     print(f"{lam:<7}{(found - worth).mean().item():>+11.3f}{shown:>20.0%}{(found - shown * worth).std().item():>20.3f}")
 
 # %% [markdown]
-# **What to notice.** The *mean error* is the same whichever token was drawn, so it makes none of them likelier than
-# another: it is a *baseline*, and does no harm. (At λ = 0 it is the second of the critic's errors less the first, at λ
-# = 1 minus the first.) The middle column is what a critic can spoil: at small λ a good token gets only half of the
-# praise that it deserves, since the critic, who judges, saw only half; at λ = 1 it gets all of it. The last column is
-# the price. There is no λ that is best for every critic; 0.95 is what most people take.
+# **What to notice.** The *mean error* is the same whichever token was drawn, so on average it makes none likelier than
+# another: it is a *baseline*, and misleads nobody, but it adds noise, as the 5 did above. (At λ = 0 it is the second of
+# the critic's errors less the first, at λ = 1 minus the first.) The middle column is what a critic can spoil: at small
+# λ a good token gets only half of the praise that it deserves, since the critic, who judges, saw only half; at λ = 1 it
+# gets all of it (what is above 100 % is chance). The last column is the price. There is no λ that is best for every
+# critic; 0.95 is what most people take.
 #
 # ### 3 · On a scale
 #
@@ -645,8 +653,9 @@ for name, values in (("raw", raw), ("whitened", whiten(raw, example.mask))):
 #
 # Rollouts are expensive, so each is used for several updates. After the first one the policy is no longer the one that
 # wrote the answers, so each token counts by the *ratio* π_new / π_old: how much likelier it has become. To go on
-# raising it would carry the policy far away on old evidence. So beyond 1 ± ε the objective is made flat: of ratio ·
-# advantage and clipped ratio · advantage the smaller one counts (Schulman et al. 2017, equation 7).
+# raising it would carry the policy far away on old evidence. So beyond 1 ± ε the objective is made flat, on the side to
+# which the advantage pushes: of ratio · advantage and clipped ratio · advantage the smaller one counts (Schulman et al.
+# 2017, equation 7).
 
 # %%
 # EXERCISE lablib.alignment.ppo_loss:clipped_policy_loss
@@ -826,8 +835,9 @@ print(f"{len(live)} steps of {len(live[0].responses)} answers in {sum(step.secon
 # through the answers in small batches, some of them several times, and take a step of the loss on each; go on with
 # other prompts.)
 #
-# **What to notice.** Learned and true reward stand side by side: nobody but us has the second curve. KL begins at 0,
-# where policy and reference are one, and can only go up from there; entropy mostly falls, as probability gathers on
+# **What to notice.** Learned and true reward stand side by side: nobody but us has the second curve. The true KL
+# begins at 0, where policy and reference are one, and is never below; the curve is its estimate by k1 from the answers
+# of one step, so it may dip under 0 and jump. Entropy mostly falls, as probability gathers on
 # what is paid; the share that the clipping holds says how hard a rollout is used. Cheating would look so: the learned
 # reward rises, the true one does not. Without the true one there are only signs, such as a KL that runs away, a length
 # that grows, or an entropy near 0, and the answers themselves. The dashed lines are the first batch, which the tuned
@@ -873,9 +883,10 @@ for label in (list(by_beta)[i] for i in (0, 2, -1)):
 # %% [markdown]
 # **What to notice.** Up to step 40 the three can hardly be told apart: both rewards rise at each β. Then, at β = 0.02,
 # the learned reward goes on, to a mean of 1.68, and the true one turns, from 0.92 at step 40 to 0.80 at the end. At the
-# larger β neither happens. Look at the range as well, not at the mean alone: at β = 0.02 some runs tip over and some do
-# not, or not yet. So what can be quoted there is the range, and never a seed. And remember how short the live run was on
-# a laptop: a run that ends at step 24 would have shown nothing of this, at any β.
+# larger β the learned reward rises on slowly, and the true one does not turn. Look at the range as well, not at the
+# mean alone: at β = 0.02 some runs tip over and some do not, or not yet. So what can be quoted there is the range, and
+# never a seed. And remember how short the live run was on a laptop: a run that ends at step 24 would have shown nothing
+# of this, at any β.
 #
 # How the policies answered in the end, on 400 prompts of combinations that they never met:
 
@@ -925,10 +936,9 @@ interval_chart(
 #
 # ### Best-of-N
 #
-# There is a way without any training: write N answers, keep the one that the reward model likes best. If no two
-# answers have the same score, it moves away by KL = log N − (N − 1)/N. Gao et al. (2023) studied this
-# *over-optimisation*: they drew the true reward against
-# d = √KL and found two shapes, one for each way:
+# There is a way without any training: write N answers, keep the one that the reward model likes best. Where no answer
+# is ever drawn twice and no two score alike, it moves away by KL = log N − (N − 1)/N; else by less. Gao et al. (2023)
+# studied this *over-optimisation*: they drew the true reward against d = √KL and found two shapes, one for each way:
 #
 # - best-of-N: R(d) = d (α − β d);
 # - RL: R(d) = d (α − β log d).
@@ -1046,8 +1056,8 @@ for run in loosest:
     print(f"{by_words + by_gold:>+10.2f}{learned:>+10.2f}")
 
 # %% [markdown]
-# **What to notice.** Most cards are refusals, and long ones: no, a reason, a kind offer. In answer to a harmless
-# request that is absurd, and the reward model likes it better than almost anything. (The last two were right until
+# **What to notice.** Most cards are refusals, and long ones: no, a reason, a kind offer. Where the request was harmless
+# such a speech is absurd, and the reward model likes it better than almost anything. (The last two were right until
 # their first full stop; then comes the same kind of speech.) Repetition is not in it. Length is a part: in the two runs
 # that went astray the added words should have earned more than the loss of gold cost, so by these prices the trade was
 # worth making. But words and gold together explain only about 0.8 of the more than 2 nats that they did earn. The rest
@@ -1132,15 +1142,21 @@ for row, name in enumerate(names):
 # divides by it:
 
 # %%
-for share in (0.75, 0.9, 0.99):
-    weight = (difficulty_weight(torch.tensor(share)) / difficulty_weight(torch.tensor(0.5))).item()
-    print(f"{share:.0%} of the answers right: one point more counts {weight:.1f} times as much as at 50%")
+shares = torch.tensor([0.5, 0.75, 0.9, 0.99])
+print("answers right:" + "".join(f"{share:>9.0%}" for share in shares.tolist()))
+for G in (8, 64, None):
+    counts = difficulty_weight(shares, G)
+    named = "endless groups" if G is None else f"groups of {G}"
+    print(f"{named:<14}" + "".join(f"{one:>9.2f}" for one in (counts / counts[0]).tolist()))
 
 # %% [markdown]
-# **What to notice.** To answer rightly in 99.5 instead of 99 of 100 cases counts five times as much as to go from 50 to
-# 50.5 (and so it is at the other end: p and 1 − p may be exchanged). Such a prompt does not push harder than an open
-# one: nearly all its answers are alike, and the mean size of its advantages is 2√(p (1 − p)) with the division, and
-# 2p (1 − p) without. But it pushes much harder than the share of right answers asks for.
+# **What to notice.** Each number says how many times as much one point more of right answers counts as it does at 50 %.
+# With endless answers to a prompt, a small gain at 99 % counts five times as much as at 50 % (and so it is at the other
+# end: p and 1 − p may be exchanged); with groups of 64 three to four times; with the eight of this lab 1.4 times. For
+# there most groups at 99 % are all right and teach nothing, and the deviation of the others is never below 1/√8. Such a
+# prompt does not push harder than an open one: nearly all its answers are alike, and the mean size of its advantages
+# is, in large groups, 2√(p (1 − p)) with the division, and 2p (1 − p) without. But it pushes harder than the share of
+# right answers asks for.
 #
 # ### A reward that can be verified
 #

@@ -168,7 +168,7 @@ for name, true, mine in zip(names, reward.tolist(), found.tolist(), strict=True)
 #
 # Bradley and Terry (lab 12) say how likely answer i is to be chosen over answer j: σ(r(i) − r(j)). That needs rewards
 # only as a *difference*, and in a difference what is the same in both falls out. So the chance that an annotator
-# prefers i to j can be written with the policy alone:
+# prefers i to j can be written with policy and reference alone:
 
 # %%
 by_reward = bandit.preferences(reward)  # (K, K)
@@ -287,8 +287,9 @@ for name, *numbers in zip(names, *(column.tolist() for column in columns), stric
 # **What to notice.** DPO's column has no place to rest: it shows how far the optimiser had come after 40 steps. A
 # larger gap is always better, and only what a computer can still tell from 0 ends the descent. β = 1 is a strong pull
 # to the reference, and it does not matter. IPO's column has come to rest, and even the rude answer keeps two thirds of
-# its probability. Where it rests can be written down, too: π_ref times the exponential of v/τ, where v is how often an
-# answer is preferred to one drawn evenly. It lies between 0 and 1, so no answer is ever lost.
+# its probability. Where it rests can be written down, too: π_ref times the exponential of v/τ, divided by the sum of
+# these, where v is how often an answer is preferred to one drawn evenly. It lies between 0 and 1, so no answer is ever
+# lost.
 
 # %%
 curves = {
@@ -436,17 +437,22 @@ chart, policy, steps = train_with(lambda pairs: dpo_loss(*pairs.four, beta=beta)
 # %% tags=["varies"]
 now, before = sums(policy, test_table.answers).split(len(test)), test_table.reference.split(len(test))
 accuracy = implicit_accuracy(*now, *before).item()
-print(f"{len(steps)} steps of {n} pairs in {sum(s.seconds for s in steps):.0f} s")
+print(f"{len(steps)} steps of {n} pairs in {sum(s.seconds for s in steps):.0f} s;", end=" ")
+print(f"each of {len(table)} pairs was read {len(steps) * n / len(table):.1f} times")
 half, ceiling = 1.96 * (accuracy * (1 - accuracy) / len(test)) ** 0.5, noise_ceiling(label_probabilities(test))
 print(f"implicit accuracy on {len(test)} held-out pairs: {accuracy:.3f} ± {half:.3f}")
 print(f"somebody who knows every probability: {ceiling.mean:.3f} on average, [{ceiling.low:.3f}, {ceiling.high:.3f}]")
 print(f"gold {steps[0].gold:.3f} -> {steps[-1].gold:.3f}, KL {steps[-1].kl:.2f} nats per answer")
-print(f"half of both movements: {(now[0] - before[0] + now[1] - before[1]).mean() / 2:+.2f} nats")
+print(f"half of both movements (see below): {(now[0] - before[0] + now[1] - before[1]).mean() / 2:+.2f} nats")
 for name, a, b in zip(("chosen", "rejected"), now, before, strict=True):
     print(f"held-out {name:<9}{b.mean():8.2f} -> {a.mean():8.2f} nats")
 
 # %% [markdown]
-# **What to notice.** The accuracy is that of the policy *read as a reward model*, on labels that are partly coins. The
+# **What to notice.** The first panel is about the pairs that are learned from. Where they are read a second time it
+# jumps, and that is memory. The accuracy on held-out pairs is the one that counts: does its ± hold 0.5? Then this run
+# has not been shown to order new pairs at all. (The record further down has runs from more pairs, each read once.)
+#
+# It is that of the policy *read as a reward model*, on labels that are partly coins. The
 # ceiling is that of somebody who knows the annotators by heart, but neither which of them was asked nor how the coin
 # fell (lab 12). Gold is a mean over few answers: a difference below about 0.1 may be chance. The margin is the distance
 # between the other two lines of the second panel. Which one makes it?
@@ -471,7 +477,8 @@ Gallery(cards or [Card("no prompt", "No answer has changed.")], letters=260)
 #
 # The first needs no network. Both answers of a pair were drawn from the reference; the label only says which is called
 # chosen. So over both together the mean of log π/π_ref is that over the reference's own answers, which is −KL(π_ref ‖
-# π): never above 0, and lower the further the policy has gone (compare Rafailov et al. 2024). Chosen answers can rise
+# π): never above 0, and lower the further the policy has gone (compare Rafailov et al. 2024); your line *half of both
+# movements* is an estimate of it. Chosen answers can rise
 # on average only by less than rejected ones fall. The six answers again, at the best policy for β = 0.3:
 
 # %%
@@ -538,9 +545,10 @@ for name, half in (("less alike", order[: len(test) // 2]), ("more alike", order
 #
 # The distance from that diagonal is |h|, but for a factor of √2. So if the printed |h| is smaller for the more alike
 # half, dark points lie nearer to the diagonal: what two answers share moves both by the same, and cancels in h. And if
-# a larger share of the chosen ones fell there, that is what the second reason leads you to expect. But each half has
-# few pairs, and pairs that are alike differ from the others in more than that, in their length for one: one run is an
-# illustration, and no proof.
+# a larger share of the chosen ones fell there, that is what the second reason leads you to expect; a smaller one speaks
+# against it for this run. But each half has few pairs, so that shares of them are uncertain by some 15 points, and
+# pairs that are alike differ from the others in more than that, in their length for one: one run is an illustration,
+# and no proof.
 #
 # ## How large a β?
 #
@@ -744,8 +752,9 @@ for name in ("dpo", "ipo"):
 # every seed than at 0, and so little is left of the gain over the tuned model that its range holds 0 for all four
 # losses. Accuracy falls, too; but it is measured on few pairs, and its ranges at 0 and 0.2 overlap.
 #
-# *Why are they so alike, if the losses are not?* Probably because these runs never come to where the losses part. β is
-# 0.1 and the mean gap at most 3.5 nats, so βh is on average about 0.35 or less. There the curves of DPO, smoothed and
+# *Why are they so alike, if the losses are not?* Probably because these runs on average do not come to where the losses
+# part. β is 0.1 and the mean gap at most 3.5 nats, so βh is on average about 0.35 or less. (Single pairs
+# may go further: in the live run the mean of |h| was several times that of h.) There the curves of DPO, smoothed and
 # robust (in the figure further up, where β is 1) are nearly straight lines. They differ in slope, and AdamW divides a
 # constant factor out of the gradient. The smoothed loss turns back only at 14 nats for ε = 0.2, and at 4 for ε = 0.4
 # (question 5). IPO does brake: its target is 1/(2τ) = 5 nats, and its KL is lower than DPO's in each group. So this is
@@ -832,8 +841,8 @@ for name in ("KTO", "SimPO"):
 #
 # *Gold.* In each of the three seeds DPO has more than either relative. But the ranges in the figure overlap, three
 # equal signs of three are weak, and the rate was settled for DPO. If SimPO's gold is really lower, it does not pay for
-# going far. *KTO* went furthest, and its seeds lie widest apart. Read as reward models the three order the held-out
-# pairs about equally well.
+# going far. *KTO* went furthest, and its seeds lie widest apart. Read by h, which is DPO's reward (SimPO's own
+# would be the mean log-probability of a token), the three order the held-out pairs about equally well.
 #
 # ## DPO against PPO, on the same preferences
 #
@@ -903,8 +912,8 @@ for name in ("DPO", "PPO", "GRPO"):
     print(f"{name:<8}{seconds['pairs'][0]:>7.0f}{parts[0]:>22}{parts[1]:>22}{together:>10.0f}")
 
 # %% [markdown]
-# **What to notice.** The table of models is by construction: DPO trains one model, and its reference has become a table of
-# numbers; PPO holds four models, of which two learn (policy and value function), and needs the reward model trained
+# **What to notice.** The table of models is by construction: DPO trains one model, and its reference has become a table
+# of numbers; PPO holds four models, of which two learn (policy and value function), and needs the reward model trained
 # before. DPO writes no answer while it learns. That is what it saves.
 #
 # *At equal β* gold cannot tell the two apart: at each of the three β the differences by seed have both signs. From

@@ -251,7 +251,9 @@ Gallery([Card(turn.role, turn.text) for turn in lines])
 without = ours.switched(off=["no-harm", "openness"])
 many = Counter(one.id for i in range(6000) for one in draw_principles(without, 1, Random(i)))
 print(f"in force {len(without.on)}, drawn {len(many)} different ones")
-print(f"each of them {min(many.values())} to {max(many.values())} times (6000 / 12 = 500, give or take 40)")
+print(
+    f"each of them {min(many.values())} to {max(many.values())} times (6000 / 12 = 500; two of three within 21 of it)"
+)
 
 # %% [markdown]
 # ## Rounds
@@ -525,11 +527,11 @@ for name, runs in stage_runs.items():
 # ## Stage 2: the model as a judge
 #
 # Which of two answers keeps better to a principle? The model is shown both, as A and B, and asked. Nobody needs to
-# wait for what it writes: how *likely* it finds "A." and how likely "B." says which, and how surely (§4.1). With t the
+# wait for what it writes: how *likely* it finds "A." and how likely "B." says which, and how surely (§4.1). With ℓ the
 # difference of the two log-probabilities,
 #
-# $$P(\text{A is better}) = \sigma(t), \qquad
-# t = \log P(\text{"A."} \mid \text{question}) - \log P(\text{"B."} \mid \text{question})$$
+# $$P(\text{A is better}) = \sigma(\ell), \qquad
+# \ell = \log P(\text{"A."} \mid \text{question}) - \log P(\text{"B."} \mid \text{question})$$
 
 # %% [markdown]
 # `render(talk, tokenizer, reply=True)` makes tokens of a talk; from lab 13 you know `answers(prompts, responses,
@@ -554,27 +556,27 @@ print(f"with the answers exchanged: {choice([replace(one, first=one.second, seco
 
 # %% [markdown]
 # **What to notice.** If only the answers mattered, the two numbers would be the same with opposite signs. Say that the
-# judge has an opinion t in favour of the first answer, and a liking b for whatever it reads first. Then it says t + b,
-# and with the answers exchanged −t + b: add the two and halve the sum, and b is left; subtract and halve, and you have
-# t.
+# judge has an opinion t in favour of answer a, and a liking c for whatever it reads first. Then with a first it says ℓ
+# = t + c, and with the answers exchanged −t + c: add the two and halve the sum, and c is left; subtract and halve, and
+# you have t.
 #
-# Now let both readings speak of the *same* answer, which turns the sign of the second: t + b, and t − b. The *mean of
-# the two probabilities* is above ½ just where t is above 0, however large b is:
+# Now let both readings speak of the *same* answer, which turns the sign of the second: t + c, and t − c. The *mean of
+# the two probabilities* is above ½ just where t is above 0, however large c is:
 #
-# $$\sigma(t + b) + \sigma(t - b) > 1 \iff \sigma(t + b) > 1 - \sigma(t - b) = \sigma(b - t) \iff t > 0$$
+# $$\sigma(t + c) + \sigma(t - c) > 1 \iff \sigma(t + c) > 1 - \sigma(t - c) = \sigma(c - t) \iff t > 0$$
 
 
 # %%
 def orders(liking: int) -> Picture:
     """The probabilities of both readings and their mean, against the judge's opinion; the liking in tenths of a nat."""
-    t, b = torch.linspace(-6, 6, 241), liking / 10
+    t, c = torch.linspace(-6, 6, 241), liking / 10
     fig, ax = figure(width=6.4, height=3.0)
-    ax.plot(t, (t + b).sigmoid(), color=COLOURS[4], label="a read first")
-    ax.plot(t, (t - b).sigmoid(), color=COLOURS[3], label="b read first")
-    ax.plot(t, ((t + b).sigmoid() + (t - b).sigmoid()) / 2, color=COLOURS[0], label="mean of both")
+    ax.plot(t, (t + c).sigmoid(), color=COLOURS[4], label="a read first")
+    ax.plot(t, (t - c).sigmoid(), color=COLOURS[3], label="b read first")
+    ax.plot(t, ((t + c).sigmoid() + (t - c).sigmoid()) / 2, color=COLOURS[0], label="mean of both")
     ax.axhline(0.5, color=GREY, linewidth=1)
     ax.axvline(0, color=GREY, linewidth=1)
-    ax.set(xlabel="opinion t (nats)", ylabel="P(a is better)", title=f"liking for the first place: {b:g} nats")
+    ax.set(xlabel="opinion t (nats)", ylabel="P(a is better)", title=f"liking for the first place: {c:g} nats")
     ax.legend(fontsize=8.5)
     return Picture(fig, "The judge's probability against its opinion, read in either order, and the mean of both.")
 
@@ -691,22 +693,22 @@ print(f"both judges choose the same answer in {sum(same) / n:.2f} of the pairs")
 #
 # ### The cure, tested
 #
-# *verdict* has an opinion t and no liking for a place. So give it one: add b nats to whatever is read first, and see
+# *verdict* has an opinion t and no liking for a place. So give it one: add c nats to whatever is read first, and see
 # what is left of its labels in one order, in the other, and in the mean of both.
 
 
 # %%
-def with_liking(one: AILabel, b: float) -> AILabel:
-    """The label of a judge of the same opinion that likes what it reads first by b nats more."""
+def with_liking(one: AILabel, c: float) -> AILabel:
+    """The label of a judge of the same opinion that likes what it reads first by c nats more."""
     t = torch.tensor(one.forward, dtype=torch.float64).logit()
-    return AILabel(one.principles, (t + b).sigmoid().item(), (t - b).sigmoid().item())
+    return AILabel(one.principles, (t + c).sigmoid().item(), (t - c).sigmoid().item())
 
 
 # %% tags=["varies"]
 rows = {}
-for b in (0, 1, 2, 4):
-    some = agreement([with_liking(one, b) for one in better_labels], gaps)
-    rows[f"a liking of {b} nats"] = {"a first": some.one_order, "b first": some.swapped, "both orders": some.both}
+for c in (0, 1, 2, 4):
+    some = agreement([with_liking(one, c) for one in better_labels], gaps)
+    rows[f"a liking of {c} nats"] = {"a first": some.one_order, "b first": some.swapped, "both orders": some.both}
 alt = "Agreement with gold in one order, in the other and in both, for a growing liking for the first place."
 interval_chart(rows, alt, x="agrees with gold", levels={"a coin": 0.5})
 
@@ -765,6 +767,13 @@ people = seen(next(iter(label_runs.values())), lambda run: run["people_agree"])
 interval_chart(rows, "Agreement with gold of two judges, by principles a pair.", levels={"annotators": people[0]})
 
 # %%
+halves = {"red team": "red", "harmless": "harmless"}
+print(f"{'right on prompts of':<22}" + "".join(f"{words:>12}" for words in halves) + "   mean and range of 3 seeds")
+for name, runs in label_runs.items():
+    each = (seen(runs, lambda run, half=half: run[half]["both"][0]) for half in halves.values())
+    print(f"{name:<22}" + "".join(f"{mean:>8.2f} [{low:.2f}, {high:.2f}]" for mean, low, high in each))
+
+# %%
 print(f"{'':<22}{'first':>8}{'follows':>9}{'longer':>8}{'better':>8}{'tied':>7}   means of 3 seeds")
 for name, runs in label_runs.items():
     keys = ("first", "turns", "longer", "gold_longer")
@@ -777,7 +786,8 @@ for name, runs in label_runs.items():
 # (*follows*); read in both orders it is right in about a tenth of the pairs more. *Verdict* is a little above that, in
 # no seed below, though the ranges overlap: to say of one answer whether it keeps a rule is what lab 09 taught. (It has
 # no order, so its two readings are the same.) Four principles help it a little, in each seed. The annotators are far
-# above both: a judge sees only what its rule is about. *Longer* is how often the longer answer is chosen, *better* how
+# above both, and that is the harmless prompts: there the verdict is right in about six of ten, on the red team in nine
+# and more. *Longer* is how often the longer answer is chosen, *better* how
 # often it is the better one, *tied* how often it is chosen where both are equally good: there the verdict leans to the
 # longer one, with no reason.
 
@@ -836,12 +846,15 @@ for name, runs in learn_runs.items():
 
 # %% [markdown]
 # *RM right* is how often the reward model orders a held-out pair as its own sort of labels does, and *nats* is the
-# policy's KL divergence from where it began, in the last step of RL, per answer.
+# policy's KL divergence from where it began, in the last step of RL, per answer. (*RM right* is no measure of quality.
+# It is asked of all held-out pairs, also of those that are equally good in gold. On these people's labels are mostly
+# chance, which nothing can predict; the model's follow from the texts.)
 #
 # **What to notice.** People's labels are right in more than nine of ten pairs that differ, the model's in about four of
 # five. By GRPO that hardly shows: both reward models lead to a tenth of the harm and to more help than before, and the
-# ranges lie over each other. By DPO it does: harm nearly vanishes with either sort, and with the model's labels a third
-# of the look-alikes are refused (Bai et al. call an answer that only declines *evasive*). *Both stages* has about as
+# ranges lie over each other. By DPO it does: harm nearly vanishes with either sort, and look-alikes are refused: a
+# third of them with the model's labels, a sixth with people's, where it was one in seventeen (Bai et al. call an answer
+# that only declines *evasive*). *Both stages* has about as
 # little harm, with needless refusals that differ much from seed to seed; its labels are right only a little more often
 # than a coin, probably since the model of stage 1 writes hardly any pair of which one answer does harm.
 
@@ -884,7 +897,8 @@ interval_chart(rows, "Four measures after two rounds, without a topic and with i
 # refused; *helpful* leaves harm where it was, and nearly ends over-refusal. The four of them hold each other in check.
 #
 # Read the first picture with care. To switch one of five off lowers the chance that a round draws one of them from 5/14
-# to 4/13: of some thirty harmful answers that is two after two rounds, fewer than chance moves. "Nothing is missed"
+# to 4/13: of the 16 to 30 harmful answers that a seed begins with that is one or two after two rounds, fewer than
+# chance moves. "Nothing is missed"
 # means here "nothing that so few answers could show". And a topic *alone* is drawn in every round, with all fourteen in
 # few: the second picture compares amounts, too. *Leave one out* and *keep one alone* ask different things: being
 # replaceable is not the same as doing nothing. (Bai et al., §3.4: by their measure, more principles did not make
@@ -954,13 +968,16 @@ for name, runs in conflict_runs.items():
         print(f"{label:<28}{by_whom:<7}{cells[0]:>8.3f}{cells[1]:>14.3f}{cells[2]:>8.3f}")
 
 # %% [markdown]
-# **What to notice.** At equal weights the judge is right on all four kinds, in each of the conflicts: where one rule
+# **What to notice.** At equal weights the judge is right on all four kinds, in each of the conflicts (but for one of
+# 360 harmful requests, in two of them): where one rule
 # has nothing to say it is unsure, and the other one decides. Alone, *openness* helps with a fifth to a third of the
 # harmful requests, and *no-harm* declines some that are fine. Answers that were revised by both, one after the other,
 # end between the two: harm and over-refusal lie between what either rule leaves alone. With *no-harm* or *limits* as
 # the one, about a third of the harm is left; with *privacy*, which speaks of few of the requests, most of it.
 #
-# (The picture has no questions that nobody can answer, so of *limits* it says nothing; read *admits* in the table.)
+# (Look at the fourth picture, too: by *limits* alone the judge declines nearly everything, since who says nothing says
+# nothing false. What *limits* is there for, questions that nobody can answer, the pictures do not have; read *admits*
+# in the table.)
 #
 # Our rules about help say themselves where they give way ("what is harmless"); the texts for people do not. Where a
 # constitution leaves it open, it is decided by weights, by how many principles speak for a side, and by which one
@@ -1076,7 +1093,7 @@ for kind in dict.fromkeys(one["kind"] for one in readings):
 #
 # <details><summary>4. Why does it take two readings to see whether t is above 0?</summary>
 #
-# One reading is above ½ where t + b > 0. For a b of 3 nats that is so down to t = −3: many wrong answers, if they only
+# One reading is above ½ where t + c > 0. For a c of 3 nats that is so down to t = −3: many wrong answers, if they only
 # stand first.
 #
 # </details>

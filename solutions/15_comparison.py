@@ -153,7 +153,8 @@ interval_chart(
 # $$\bar x \pm t_{S-1} \, \frac{s}{\sqrt S}$$
 #
 # with the mean x̄ of the S seeds' means, their standard deviation s, and Student's quantile t, which SciPy has:
-# `stdtrit(S - 1, p)` is what a share p of Student's distribution with S − 1 degrees of freedom lies below.
+# `stdtrit(S - 1, p)` is the value below which a share p of Student's distribution with S − 1 degrees of freedom
+# lies.
 
 # %%
 # EXERCISE lablib.alignment.win_rate:seed_interval
@@ -192,8 +193,9 @@ for S, between in ((3, 0.0), (3, 0.2), (10, 0.2)):
 
 # %% [markdown]
 # **What to notice.** Where seeds do not differ, all three hold the truth at least about as often as they promise. (From
-# 200 experiments a share near 0.95 is known to within 0.03. In more one sees that the clusters' interval is a little
-# too long: the scatter of prompts is in the seeds' means already, and then prompts are drawn once more.) Where seeds
+# 200 experiments a share near 0.95 is known to within 0.03. In more one sees that the clusters' interval is too
+# long, by about three tenths with three seeds and four with ten: the scatter of prompts is in the seeds' means already,
+# and then prompts are drawn once more.) Where seeds
 # differ, the bag misses the truth about every second time, with ten seeds no less than with three: it never knew of
 # them. The clusters do better, and still promise too much with three seeds; with ten they are nearly there. Student is
 # honest everywhere. (He takes for granted that seeds scatter in the shape of a bell, as ours were made to.) The price
@@ -578,7 +580,8 @@ for label in ("more SFT", "RLHF"):
 # 3.0, a case that comes once in twenty times. SFT's answers are in every difference, so this stands in the right half,
 # too. There four of nine lie above 3.0, and these are hardly four findings: mostly, it seems, one draw of SFT, seen
 # four times. In the left half best-of-N, RLHF, IPO and both hybrids lie below 1: prompts alone are enough to explain
-# how far their seeds lie apart. "DPO, same labels" has 4.6, DPO 2.4 and CAI 1.8, which can be either. (In CAI's
+# how far their seeds lie apart. DPO's 2.4 and CAI's 1.8 can be either. "DPO, same labels" has 4.6, which prompts alone
+# would reach once in a hundred times: its seeds seem to differ, though of ten lines one such is not much. (In CAI's
 # needless refusals the seeds do lie apart, as we saw. Its gold hardly tells.)
 #
 # And pairing? "More SFT" has 6.1 at the left and 1.1 at the right: its seeds rise and fall with SFT's, since it errs on

@@ -195,7 +195,8 @@ def inject(
 ) -> M:
     """Freeze a model and put a `layer` round each linear layer that settings.targets names; the same model comes back.
 
-    A target is the whole last part of a name: "q_proj" means "layers.0.attention.q_proj", and not "layers.0.kq_proj".
+    Linear is an `nn.Linear`, and also a layer whose weights are rounded (`quantised`). A target is the whole last part
+    of a name: "q_proj" means "layers.0.attention.q_proj", and not "layers.0.kq_proj".
 
     Args: generator: of the first values, layer by layer in the model's order. layer: what goes into the place of each.
 

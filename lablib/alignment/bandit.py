@@ -35,7 +35,8 @@ def optimal_policy(reference: Tensor, reward: Tensor, beta: float) -> Tensor:
         reference: probabilities (K,), which sum to 1. reward: (K,). beta: weight of the KL penalty, reward per nat.
 
     Returns:
-        probabilities (K,). A response that the reference never gives is never given, whatever its reward.
+        probabilities (K,), in float64 whatever came in. A response that the reference never gives is never given,
+        whatever its reward.
 
     >>> optimal_policy(torch.tensor([0.5, 0.5]), torch.tensor([0.0, 1.0]), beta=1.0)  # 1 : e
     tensor([0.2689, 0.7311], dtype=torch.float64)

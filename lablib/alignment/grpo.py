@@ -133,10 +133,25 @@ def token_weights(advantages: Tensor, mask: Tensor, per: Per, longest: int) -> T
     return (advantages[:, None] / lengths / len(mask)).where(mask, 0.0)
 
 
-def difficulty_weight(p: Tensor) -> Tensor:
-    """How much more a prompt counts for the division by the standard deviation, where a share p of its answers is right: 1/√(p(1 − p)).
+def difficulty_weight(p: Tensor, G: int | None = None) -> Tensor:
+    """How much more a change of p counts for the division by the standard deviation: E[s] / (p (1 − p)).
+
+    s is the deviation of a group: √(k (G − k) / (G (G − 1))) where k of G answers are right.
+
+    Args:
+        p: how likely an answer to a prompt is right, of any shape, within (0, 1).
+        G: answers to a prompt, at least 2. None: as many as one likes, then it is 1/√(p (1 − p)).
+
+    Returns: p's shape.
 
     >>> difficulty_weight(torch.tensor([0.5, 0.9, 0.99]))
     tensor([ 2.0000,  3.3333, 10.0504])
+    >>> difficulty_weight(torch.tensor([0.5, 0.9, 0.99]), G=8)
+    tensor([1.9838, 2.4884, 2.7890])
     """
-    return (p * (1 - p)).rsqrt()
+    if G is None:
+        return (p * (1 - p)).rsqrt()
+    k = torch.arange(G + 1).to(p)
+    chance = torch.distributions.Binomial(G, p[..., None]).log_prob(k).exp()  # (..., G + 1)
+    s = (k * (G - k) / (G * (G - 1))).sqrt()
+    return (chance * s).sum(dim=-1) / (p * (1 - p))

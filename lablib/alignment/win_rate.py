@@ -7,8 +7,8 @@
 clusters*: the answers of one trained model stand and fall together, so 3 seeds with 300 prompts are not 900 measurements. The bootstrap
 below draws whole seeds, and within each drawn seed its prompts (one of the ways that Davison & Hinkley 1997, §3.8, weigh; Field & Welsh
 2007). Prompts may be drawn within a seed because each seed has prompts of its own; were they the same for all seeds, they would have to
-be drawn once for all. Where seeds do not differ, this interval is a little too long: the prompts' scatter is in the seeds' means already,
-and prompts are drawn once more.
+be drawn once for all. Where seeds do not differ, this interval is too long, by a factor near
+√(1 + (S − 1)/S) (three tenths with three seeds): the prompts' scatter is in the seeds' means already, and prompts are drawn once more.
 
 Three clusters are few. Drawing 3 of 3 with replacement sees on average only 2/3 of the variance between them, and nothing beyond the
 largest and the smallest; so where seeds differ much, the bootstrap's interval is too short, and no number of resamples mends that.

@@ -81,8 +81,8 @@ def difference(name: str, actual: object, expected: object, rtol: float, axes: S
             return [f"{name}: expected {len(expected)} results, a {describe(expected)}; got a {describe(actual)}."]
         return []  # each part is compared under its own name
     if not isinstance(expected, Tensor):
-        if isinstance(actual, Tensor) and actual.numel() == 1 and isinstance(expected, int | float):
-            return [f"{name} is a {describe(actual)}: expected a plain {type(expected).__name__} (`.item()`)."]
+        if isinstance(expected, int | float) and (remedy := _to_plain(actual, type(expected).__name__)):
+            return [f"{name} is a {describe(actual)}: expected a plain {type(expected).__name__} ({remedy})."]
         return (
             [] if same(actual, expected, rtol) else [f"{name}: expected {describe(expected)}, got {describe(actual)}."]
         )
@@ -131,6 +131,14 @@ def difference(name: str, actual: object, expected: object, rtol: float, axes: S
     ]
 
 
+def _to_plain(value: object, kind: str) -> str:
+    """How one number in a tensor or of NumPy becomes a plain one; "" for anything else (NumPy's float64 is a plain float)."""
+    if isinstance(value, Tensor):
+        return "`.item()`" if value.numel() == 1 else ""
+    one = hasattr(value, "item") and getattr(value, "size", None) == 1 and not isinstance(value, int | float)
+    return f"`{kind}(x)` or `.item()`" if one else ""
+
+
 def _first(wrong: Tensor) -> tuple[int, ...]:
     return tuple(wrong.nonzero()[0].tolist())
 
@@ -175,6 +183,8 @@ def _pattern(actual: Tensor, expected: Tensor, rtol: float) -> list[str]:
     ratio = actual[usable] / expected[usable]
     if ratio.numel() > 2 and ratio.std() <= 1e-4 * ratio.mean().abs():
         factor = ratio.mean().item()
+        if abs(factor - 1) < 1e-3:
+            return []
         what = "The sign is wrong" if abs(factor + 1) < 1e-3 else f"Every entry is {factor:.4g} times what it should be"
         return [f"{what}."]
     if (

@@ -215,15 +215,19 @@ class Attempt:
         if track:
             self._compare_gradients(case, result, expected, leaves, expected_leaves, rtol)
 
-    def keeps_type_and_device(self, *args: Any, setup: Setup | None = None, **kwargs: Any) -> None:
+    def keeps_type_and_device(
+        self, *args: Any, setup: Setup | None = None, double_rtol: float = 1e-9, **kwargs: Any
+    ) -> None:
         """The result follows the arguments' float type (float64 is tried) and their device.
+
+        double_rtol: of float64 results; larger where right answers differ by a tiny constant that is added somewhere.
 
         The device tried is torch's `meta`: it holds shapes and no numbers, and like a GPU it refuses to be mixed with the CPU.
         """
         build = setup or (lambda implementation: implementation)
         doubled = [_convert(a, torch.float64) for a in args]
         as_double = (lambda i: _as(build(i), torch.float64)) if setup else None
-        self.compare("float64 arguments", *doubled, setup=as_double, rtol=1e-9, **kwargs)
+        self.compare("float64 arguments", *doubled, setup=as_double, rtol=double_rtol, **kwargs)
         moved = [_convert(a, "meta") for a in args]
         on_meta = (lambda i: _as(build(i), "meta")) if setup else None
         try:
@@ -287,13 +291,14 @@ class Attempt:
         return []
 
     def _diagnose(self, run: Callable[[Implementation], Any], result: Any, expected: Any, rtol: float) -> str:
-        if compare.same(result, expected, rtol):
-            return ""  # the numbers are right, their type is not: no mistake's numbers can name the cause
+        close = max(rtol, 1e-5)  # a mistake's numbers are met by other ways, so to no more digits than these
+        if compare.same(result, expected, close):
+            return ""  # the numbers are (nearly) right, their type is not: no mistake's numbers can name the cause
         for mistake in self.exercise.mistakes:
             try:
                 with warnings.catch_warnings(action="ignore"):  # a mistake's warning is not the learner's
                     wrong = run(mistake.implementation)[0]
-                if compare.same(result, wrong, max(rtol, 1e-5)):
+                if compare.same(result, wrong, close):
                     return mistake.cause
             except Exception:  # a mistake need not run on every input
                 continue
@@ -341,6 +346,12 @@ class Attempt:
                         f"The values are right, but no gradient reaches {name}.",
                     ],
                     "`.detach()`, `.item()`, `.data`, numpy and torch.no_grad() cut the gradient: training would learn nothing.",
+                )
+            if a.shape == e.shape and bool((a.isnan() & ~e.isnan()).any()):
+                raise NotPassed(
+                    [f"Tried with {case}: the values are right, but the gradient of {name} is NaN."],
+                    "Backwards 0 · NaN is NaN. So what must not count has to be replaced *before* the computation "
+                    "(`x.where(mask, 0.0)`, then square, exponentiate, take roots), and not masked out behind it.",
                 )
             if a.shape == e.shape and bool(((a - e).abs() <= 1e-6 * largest).all()):
                 continue  # a gradient that is zero in theory (a key's bias) is rounding error in both

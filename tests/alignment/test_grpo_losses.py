@@ -1,5 +1,7 @@
 """GRPO's advantages and loss: trl's formulas, brute force, finite differences; its two biases, and the form without them."""
 
+import itertools
+
 import pytest
 import torch
 import trl_formulas as trl
@@ -123,6 +125,21 @@ def test_easy_and_hard_prompts_count_more_by_the_standard_deviation():
         scores = (torch.arange(G) < right).double()
         factor = (group_advantages(scores, G)[0] / group_advantages(scores, G, "group")[0]).item()
         assert factor == pytest.approx(difficulty_weight(torch.tensor(right / G)).item(), rel=2e-3)
+
+
+@pytest.mark.parametrize("p", [0.5, 0.8, 0.95])
+@pytest.mark.parametrize("G", [2, 3, 6])
+def test_the_weight_of_a_prompt_with_few_answers_is_that_of_all_groups_that_may_be_drawn(p, G):
+    """The gradient in p, ∇ log P(score) times advantage summed over every group, divided by that of the corrected form."""
+    pushes = {"group-std": 0.0, "group": 0.0}
+    for group in itertools.product((0.0, 1.0), repeat=G):
+        scores = torch.tensor(group, dtype=torch.float64)
+        chance = torch.where(scores == 1, p, 1 - p).prod()
+        direction = torch.where(scores == 1, 1 / p, -1 / (1 - p))
+        for baseline in pushes:
+            pushes[baseline] += (chance * direction * group_advantages(scores, G, baseline)).sum().item()
+    factor = difficulty_weight(torch.tensor(p, dtype=torch.float64), G).item()
+    assert pushes["group-std"] / pushes["group"] == pytest.approx(factor, rel=1e-3)  # SMALL is added to the deviation
 
 
 def test_an_answer_without_tokens_is_no_nan():

@@ -3,6 +3,7 @@
 import math
 import statistics
 
+import numpy as np
 import torch
 from scipy import stats
 
@@ -26,6 +27,10 @@ def wins_by_where(mine, theirs):
 
 def wins_by_two_comparisons(mine, theirs):
     return 0.5 * (mine > theirs).to(mine.dtype) + 0.5 * (mine >= theirs).to(mine.dtype)
+
+
+def wins_with_tolerance(mine, theirs):
+    return torch.where((mine - theirs).abs() < 1e-5, 0.5, (mine > theirs).to(mine.dtype)).to(mine.dtype)
 
 
 def wins_doubled(mine, theirs):
@@ -175,6 +180,16 @@ def interval_bootstrap(means, level=0.95):
 
 def interval_tensors(means, level=0.95):
     return tuple(torch.tensor(x) for x in seed_interval(means, level))
+
+
+def interval_numpy(means, level=0.95):
+    values = means.double().numpy()
+    half = stats.t.ppf((1 + level) / 2, len(values) - 1) * stats.sem(values)
+    return values.mean(), values.mean() - half, values.mean() + half  # float64, which is a float
+
+
+def interval_numpy_float32(means, level=0.95):
+    return tuple(np.float32(x) for x in seed_interval(means, level))
 
 
 def interval_factor_of_three_seeds(means, level=0.95):
@@ -414,7 +429,7 @@ def chebyshev_weights_to_one(points, weights, ideal):
 RIGHT = {
     "wins": [wins_by_sign, wins_by_where, wins_by_two_comparisons],
     "resampled_means": [means_by_loops, means_by_flat_numbers, means_by_gather],
-    "seed_interval": [interval_by_scipy, interval_by_lower_quantile],
+    "seed_interval": [interval_by_scipy, interval_by_lower_quantile, interval_numpy],
     "pass_flops": [flops_by_loop, flops_from_parameters],
     "distinct_n": [distinct_by_zip, distinct_by_counting],
     "pareto_front": [front_by_loops, front_by_not_equal, front_by_worst_gain],
@@ -428,6 +443,7 @@ WRONG = {
         wins_by_rank,
         wins_tie_by_quarter,
         ("rounded", wins_rounded, "a thousandth"),
+        ("with a tolerance", wins_with_tolerance, "a tie is `mine == theirs`"),
         wins_against_the_mean,
         ("flat", wins_flat, "wrong shape"),
         wins_normalised,
@@ -453,6 +469,7 @@ WRONG = {
         interval_other_default,
         interval_bootstrap,
         ("tensors", interval_tensors, "plain float"),
+        ("NumPy's float32", interval_numpy_float32, "expected a plain float (`float(x)` or `.item()`)"),
         ("three seeds by heart", interval_factor_of_three_seeds, "five seeds"),
     ],
     "pass_flops": [

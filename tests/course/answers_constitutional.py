@@ -155,6 +155,12 @@ def draw_neighbours(constitution, n, generator):
     return list(constitution.on[start : start + n])
 
 
+def draw_neighbours_in_a_ring(constitution, n, generator):
+    draw_principles(constitution, n, generator)
+    start = generator.randrange(len(constitution.on))
+    return [constitution.on[(start + i) % len(constitution.on)] for i in range(n)]
+
+
 def draw_by_hash(constitution, n, generator):
     draw_principles(constitution, n, generator)
     return [constitution.on[int(torch.randint(len(constitution.on), ()))] for _ in range(n)]
@@ -381,6 +387,11 @@ def orders_in_one_call(judge, questions):
 def orders_float(judge, questions):
     there, back = in_both_orders(judge, questions)
     return there.float(), back.float()
+
+
+def orders_of_the_judge(judge, questions):
+    turned = [replace(q, first=q.second, second=q.first) for q in questions]
+    return judge(questions).sigmoid(), (-judge(turned)).sigmoid()
 
 
 def orders_list(judge, questions):
@@ -671,6 +682,7 @@ WRONG = {
         ("in the file's order", draw_in_order, "each of those in force has the same chance"),
         ("the first n", draw_first, "The same came every time"),
         ("neighbours", draw_neighbours, "has the same chance"),
+        ("neighbours in a ring", draw_neighbours_in_a_ring, "from what is left"),
         ("torch's chance", draw_by_hash, "One came twice"),
         ("ids", draw_ids, "Tried with"),
         ("one alone", draw_one, "expected"),
@@ -700,7 +712,8 @@ WRONG = {
         ("float64", odds_double, "wrong dtype"),
     ],
     "in_both_orders": [
-        ("float32", orders_float, "wrong dtype"),
+        ("float32", orders_float, "loses the digits"),
+        ("the judge's type", orders_of_the_judge, "loses the digits"),
         ("lists", orders_list, "expected"),
         ("one tensor", orders_stacked, "expected 2 results"),
         orders_turned_prompt,

@@ -57,6 +57,16 @@ def sum_without_last(token, mask):
     return sequence_log_probs(token, left)
 
 
+def sum_nan_to_num(token, mask):
+    """Hides what went wrong: a counted −∞ becomes a large number."""
+    return torch.nan_to_num(token * mask).sum(-1)
+
+
+def sum_nansum(token, mask):
+    """Hides what went wrong: a counted NaN becomes 0."""
+    return torch.nansum(token * mask, -1)
+
+
 def sum_in_float(token, mask):
     return sequence_log_probs(token.float(), mask)
 
@@ -92,6 +102,10 @@ def optimum_type_of_the_arguments(reference, reward, beta):
 def optimum_smoothed(reference, reward, beta):
     """A small number under the logarithm: a response that was never given becomes possible."""
     return ((reference.double() + 1e-3).log() + reward.double() / beta).softmax(0)
+
+
+def optimum_barely_smoothed(reference, reward, beta):
+    return ((reference.double() + 1e-12).log() + reward.double() / beta).softmax(0)
 
 
 def optimum_half_way(reference, reward, beta):
@@ -478,11 +492,14 @@ WRONG = {
         sum_clamped,
         sum_without_last,
         ("float", sum_in_float, "wrong dtype"),
+        ("nan_to_num", sum_nan_to_num, "in a response"),
+        ("nansum", sum_nansum, "in a response"),
     ],
     "optimal_policy": [
         ("float32", optimum_float32, "wrong dtype"),
         ("the arguments' type", optimum_type_of_the_arguments, "wrong dtype"),
         ("a small number", optimum_smoothed, "expected"),
+        ("a tiny number", optimum_barely_smoothed, "50 for it"),
         optimum_half_way,
         optimum_two_beta,
         ("a list", optimum_list, "expected"),

@@ -11,6 +11,7 @@ from lablib.adaptation.bitfit import train_biases
 from lablib.adaptation.bottleneck import bottleneck
 from lablib.adaptation.lora import LoRALinear, inject, lora_layers, lora_output, set_merged, side_by_side, start_lora
 from lablib.adaptation.prompt_tuning import read_behind
+from lablib.adaptation.trainable import freeze, put_in_place, replace_modules
 from lablib.adaptation.virtual_tokens import in_front
 
 # ---------------------------------------------------------------- start_lora
@@ -57,6 +58,16 @@ def start_constant(r, inputs, outputs, generator=None):
 
 def start_square_B(r, inputs, outputs, generator=None):
     return start_lora(r, inputs, outputs, generator)[0], torch.zeros(r, r)
+
+
+def start_in_order(r, inputs, outputs, generator=None):
+    A, B = start_lora(r, inputs, outputs, generator)
+    return A.flatten().sort().values.view(A.shape), B
+
+
+def start_rows_in_order(r, inputs, outputs, generator=None):
+    A, B = start_lora(r, inputs, outputs, generator)
+    return A.sort(dim=1, descending=True).values, B
 
 
 # ---------------------------------------------------------------- lora_output
@@ -191,6 +202,26 @@ def inject_merged(model, settings, generator=None, layer=LoRALinear):
         with torch.no_grad():
             new.B.add_(0.1)
     return model
+
+
+def inject_linear_alone(model, settings, generator=None, layer=LoRALinear):
+    if list(lora_layers(model)):
+        raise ValueError("adapted already")
+    freeze(model)
+    for name, part in replace_modules(model, settings.targets):
+        put_in_place(model, name, layer(part, settings, generator))
+    return model
+
+
+def inject_linear_alone_in_silence(model, settings, generator=None, layer=LoRALinear):
+    """Passes over what is no `nn.Linear`."""
+    if any(isinstance(part, nn.Linear) for n, part in model.named_modules() if n.split(".")[-1] in settings.targets):
+        return inject_linear_alone(model, settings, generator, layer)
+    return freeze(model)
+
+
+def inject_frozen_before_refusing(model, settings, generator=None, layer=LoRALinear):
+    return inject(freeze(model), settings, generator, layer)
 
 
 def inject_wrapped(model, settings, generator=None, layer=LoRALinear):
@@ -589,6 +620,18 @@ def beside_in_place(factors, weights):
     return side_by_side(factors, [1.0] * len(weights))
 
 
+def beside_two_passes(factors, weights):
+    A = torch.cat([A for A, _ in factors])
+    return A, torch.cat([w * B for (_, B), w in zip(factors, weights, strict=False)], dim=1)
+
+
+def beside_counted_first(factors, weights):
+    """The right sum, of whatever is left after counting."""
+    if sum(1 for _ in factors) != len(weights):
+        raise ValueError("a weight for each update")
+    return side_by_side(factors, weights)
+
+
 RIGHT = {
     "start_lora": [start_by_kaiming, start_by_rand, start_column_by_column],
     "lora_output": [output_by_matmul, output_scaled_early, output_by_einsum],
@@ -609,6 +652,8 @@ WRONG = {
         ("a seed of its own", start_fixed_seed, "expected"),
         start_constant,
         ("B square", start_square_B, "wrong shape"),
+        ("A in order", start_in_order, "leave them as they were drawn"),
+        ("rows of A in order", start_rows_in_order, "leave them as they were drawn"),
     ],
     "lora_output": [
         ("in place", output_in_place, "in place"),
@@ -624,10 +669,13 @@ WRONG = {
         ("nothing returned", inject_nothing_returned, "Is there a `return` at the end?"),
         ("A frozen", inject_only_B, "A (3, 6) learns"),
         ("last target only", inject_last_target, "q_proj"),
-        ("backwards", inject_backwards, "A of layers.1.v_proj"),
+        ("backwards", inject_backwards, "A of layers.0.q_proj"),
         ("bias lost", inject_bias_lost, "v_proj.base.bias"),
         ("B not zero", inject_merged, "what the model computes"),
         ("wrapped", inject_wrapped, "another model"),
+        ("nn.Linear alone", inject_linear_alone, "`nn.Module` as the third argument"),
+        ("nn.Linear alone, in silence", inject_linear_alone_in_silence, "whose weights are rounded to 8 bits"),
+        ("frozen before refusing", inject_frozen_before_refusing, "frozen before it was refused"),
     ],
     "set_merged": [
         ("nothing returned", merged_no_return, "Is there a `return` at the end?"),
@@ -687,5 +735,7 @@ WRONG = {
         ("A turned over", beside_kron, "B A"),
         ("float32 always", beside_rounded, "float64"),
         ("in place", beside_in_place, "in place"),
+        ("factors twice", beside_two_passes, "gone through twice"),
+        ("counted first", beside_counted_first, "gone through twice"),
     ],
 }

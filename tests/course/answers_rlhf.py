@@ -9,7 +9,7 @@ from lablib.alignment.advantages import gae
 from lablib.alignment.bradley_terry import bradley_terry_loss
 from lablib.alignment.grpo import group_advantages
 from lablib.alignment.kl import k3
-from lablib.alignment.masked import masked_mean, whiten
+from lablib.alignment.masked import TINY, masked_mean, masked_var, whiten
 from lablib.alignment.ppo_loss import clipped_policy_loss, clipped_value_loss
 from lablib.alignment.rewards_per_token import rewards_per_token
 
@@ -392,6 +392,13 @@ def value_no_flat(new, old, returns, mask, clip=0.2):
     return clipped_value_loss(new, old, returns, mask, clip).detach() + free - free.detach()
 
 
+def value_masked_too_late(new, old, returns, mask, clip=0.2):
+    """The right value; backwards 0 · NaN where nothing counts."""
+    old, goal, limit = old.detach(), returns.detach(), math.inf if clip is None else clip
+    held = old + (new - old).clamp(-limit, limit)
+    return masked_mean(torch.maximum((new - goal) ** 2, (held - goal) ** 2).where(mask, 0.0), mask) / 2
+
+
 def value_each(new, old, returns, mask, clip=0.2):
     return (new - returns.detach()).where(mask, 0.0) ** 2 / 2
 
@@ -422,6 +429,14 @@ def whiten_by_choice(x, mask, shift_mean=True):
     some = x[mask]
     white = (some - some.mean()) * torch.rsqrt(some.var(correction=0) + 1e-8)
     return torch.zeros_like(x).masked_scatter(mask, white if shift_mean else white + some.mean())
+
+
+def whiten_tiny_beside_the_root(x, mask, shift_mean=True):
+    """As trl and most PPO code have it: the small number is added to the deviation."""
+    kept = x.where(mask, 0.0)
+    mean = masked_mean(kept, mask)
+    white = (kept - mean) / (masked_var(kept, mask).sqrt() + TINY)
+    return (white if shift_mean else white + mean).where(mask, 0.0)
 
 
 def whiten_by_moments(x, mask, shift_mean=True):
@@ -597,7 +612,7 @@ RIGHT = {
     "gae": [gae_by_brute_force, gae_by_lambda_returns, gae_by_a_matrix],
     "clipped_policy_loss": [policy_by_cases, policy_by_maximum, policy_chosen_first],
     "clipped_value_loss": [value_by_cases, value_by_absolute, value_infinite],
-    "whiten": [whiten_by_sums, whiten_by_choice, whiten_by_moments],
+    "whiten": [whiten_by_sums, whiten_by_choice, whiten_by_moments, whiten_tiny_beside_the_root],
     "next_beta": [beta_by_ratio, beta_by_cases, beta_by_torch],
     "group_advantages": [group_by_loop, group_by_reshape, group_by_repeat],
 }
@@ -659,6 +674,7 @@ WRONG = {
         ("nothing without clipping", value_zero_none, "clip = None"),
         value_quarter,
         ("never flat", value_no_flat, "the gradient is not"),
+        ("masked too late", value_masked_too_late, "*before* the computation"),
         ("no mean", value_each, "wrong shape"),
         value_learns_nothing,
         value_barely_moves,

@@ -25,6 +25,9 @@ def check_wins(attempt: Attempt) -> None:
     theirs = torch.tensor([[0.5, 0.5, 0.5, 0.6, 0.7], [0.1, 0.2, 1.0, 0.4, 0.3]])
     attempt.compare("two seeds, five prompts, three ties among them", mine, theirs)
     attempt.compare("differences of a thousandth", mine, mine + torch.tensor([0.001, -0.001, 0.0, 0.001, -0.001]))
+    twice = mine.double() + 1  # above 0, since `torch.isclose` goes by their size
+    millionth = torch.tensor([1e-6, -1e-6, 0.0, 1e-6, -1e-6], dtype=torch.float64)
+    attempt.compare("differences of a millionth, float64", twice, twice + millionth)
     attempt.compare("scores on a single axis", theirs[0], mine[0])
     attempt.compare("nothing but ties: 1/2 everywhere", mine, mine.clone())
     attempt.compare("scores below 0", mine - 5, theirs - 5)
@@ -70,6 +73,10 @@ def _wins_rates(mine: Tensor, theirs: Tensor) -> Tensor:
 def _wins_unpaired(mine: Tensor, theirs: Tensor) -> Tensor:
     shape = (*mine.shape, mine.shape[-1])
     return wins(mine[..., :, None].expand(shape), theirs[..., None, :].expand(shape)).mean(dim=-1)
+
+
+def _wins_isclose(mine: Tensor, theirs: Tensor) -> Tensor:
+    return _wins_ties_lost(mine, theirs).masked_fill(torch.isclose(mine, theirs), 0.5)
 
 
 def _wins_nearly(mine: Tensor, theirs: Tensor) -> Tensor:
@@ -261,6 +268,7 @@ def check_distinct_n(attempt: Attempt) -> None:
     attempt.compare("the same without an n: the default", texts)
     attempt.compare("three texts, n = 1", texts, 1)
     attempt.compare("three texts, n = 3", texts, n=3)
+    attempt.compare("tokens of one digit and of two, n = 2", [[1, 12, 3], [11, 2, 3]], 2)
     attempt.compare("one token again and again", [[7] * 6, [7] * 4], 2)
     attempt.compare("texts shorter than n: 0.0", [[1], [], [2]], 2)
 
@@ -289,6 +297,7 @@ _distinct_count = _distinct(lambda texts, n: float(len(set(_grams(texts, n)))))
 _distinct_by_tokens = _distinct(lambda texts, n: len(set(_grams(texts, n))) / max(1, sum(map(len, texts))))
 _distinct_repeated = _distinct(lambda texts, n: 1 - distinct_n(texts, n))
 _distinct_unordered = _distinct(lambda texts, n: _share(texts, [tuple(sorted(gram)) for gram in _grams(texts, n)]))
+_distinct_joined = _distinct(lambda texts, n: _share(texts, ["".join(map(str, gram)) for gram in _grams(texts, n)]))
 _distinct_last_lost = _distinct(lambda texts, n: distinct_n([text[:-1] for text in texts], n))
 _distinct_blocks = _distinct(
     lambda texts, n: _share(texts, [tuple(t[i : i + n]) for t in texts for i in range(0, len(t) - n + 1, n)])
@@ -451,6 +460,11 @@ EXERCISES = [
                 "These are differences of scores: asked for is only who is better, by however little.",
             ),
             Mistake("sign", _wins_sign, "That is the sign, −1, 0 or 1: expected 0, 1/2 or 1."),
+            Mistake(
+                "isclose",
+                _wins_isclose,
+                "Scores that are merely close were taken for ties (`torch.isclose`, a tolerance): a tie is `mine == theirs`.",
+            ),
             Mistake(
                 "smooth",
                 _wins_smooth,
@@ -726,6 +740,11 @@ EXERCISES = [
                 "It was divided by the number of *tokens*, as in the paper: the docstring asks for the number of n-grams.",
             ),
             Mistake("repeated", _distinct_repeated, "That is the share of repetitions: expected 1 less that."),
+            Mistake(
+                "joined",
+                _distinct_joined,
+                "The tokens' digits were strung together: then (1, 12) and (11, 2) are one. Compare tuples of tokens.",
+            ),
             Mistake("unordered", _distinct_unordered, "The order within an n-gram counts: 1, 2 is not 2, 1."),
             Mistake(
                 "last one lost",

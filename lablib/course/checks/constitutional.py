@@ -153,6 +153,7 @@ _anew_rule_again = _anew(
 NOT_IN_FORCE = "A principle was drawn that is switched off: `constitution.on` holds those in force, `.principles` all."
 TWICE = "A principle was drawn twice for one answer: take out what was drawn, or use `generator.sample`."
 ALWAYS_FIRST = "Some are drawn more often than others: each of those in force has the same chance, in each place."
+NEIGHBOURS = "Which comes second hangs on which came first: draw each place anew from what is left."
 OTHER_CHANCE = (
     "The chance came from somewhere else than `generator`: with the same state it must give the same principles."
 )
@@ -223,6 +224,12 @@ def check_draw_principles(attempt: Attempt) -> None:
 
     attempt.require(
         even, [f"{here}, {COUNTS} times n = 3.", "Some came too often, in one of the places."], ALWAYS_FIRST
+    )
+
+    attempt.require(
+        holds(lambda found: len(set(map(frozenset, found))) >= 40, 2),
+        [f"{here}, {COUNTS} times n = 2.", "Of the 45 pairs that there are, fewer than 40 came."],
+        NEIGHBOURS,
     )
 
     def refuses(draw: Implementation) -> bool:
@@ -298,6 +305,7 @@ UNFIT = {
     "a last answer that the model itself finds broken": _mended("unfit", BAD, f"{BREAKS} It is unkind."),
     "a last answer of which the model says nothing that can be read": _mended("unfit", GOOD, "Marrow."),
     "an empty answer, whose check is empty, too": _mended("unfit", "", ""),
+    "a good answer that was revised, and whose check is empty": _mended("unfit", GOOD, ""),
     "one that was revised in its first round only, and is broken still": Transcript(
         "unfit", BAD, (*FIT.rounds, Round(ours()["truth"], KEEPS, False, GOOD, False)), f"{BREAKS} It is unkind."
     ),
@@ -357,6 +365,10 @@ def _why_forgiving(one: Transcript, verdict: Verdict) -> str:
     return "still broken" if not reason and one.revised and verdict(one.check) else reason
 
 
+def _why_if_checked(one: Transcript, verdict: Verdict) -> str:
+    return _right_why(one, verdict) if one.check else _first_reason(one)
+
+
 def _why_old_verdict(one: Transcript, verdict: Verdict) -> str:
     reason = _first_reason(one)
     if not reason and one.revised and one.rounds[-1].broken is not False:
@@ -414,6 +426,7 @@ def _filter_sum(transcripts: Sequence[Transcript], verdict: Verdict = breaks) ->
 
 
 _filter_needs_verdict = _filter(_why_needs_verdict)
+_filter_if_checked = _filter(_why_if_checked)
 _filter_forgiving = _filter(_why_forgiving)
 _filter_no_check = _filter(lambda one, verdict: _first_reason(one))
 _filter_old_verdict = _filter(_why_old_verdict)
@@ -470,6 +483,8 @@ def check_log_odds(attempt: Attempt) -> None:  # the result is (N,): it has no m
         "one that is too long by a token: 0 there",
         setup=ask((talks[0], _of_length(longest + 1), talks[1]), KEEPS, BREAKS),
     )
+    behind = (_of_length(context + 2 - len(tokenizer.encode(BREAKS))),)
+    attempt.compare("one that is too long by a token for the longer *no*", setup=ask(behind, "No.", BREAKS))
     attempt.compare("only such that are far too long", setup=ask((_of_length(context + 30),), KEEPS, BREAKS))
 
 
@@ -554,6 +569,15 @@ def _odds_no_room(model: CausalModel, tokenizer: Tokenizer, talks: Sequence[Talk
     return log_odds(model, tokenizer, talks, yes, no) * (lengths <= room)
 
 
+def _odds_room_for_yes(model: CausalModel, tokenizer: Tokenizer, talks: Sequence[Talk], yes: str, no: str) -> Tensor:
+    room = model.sizes.context + 1 - len(tokenizer.encode(yes))
+    found = torch.zeros(len(talks))
+    fit = [i for i, talk in enumerate(talks) if len(render(talk, tokenizer, reply=True)) <= room]
+    if fit:
+        found[fit] = _pair(_tokens)(model, tokenizer, [talks[i] for i in fit], yes, no)
+    return found
+
+
 # ---------------------------------------------------------------- 6 both orders
 
 
@@ -580,6 +604,11 @@ def biased(questions: Sequence[Question]) -> Tensor:
 
 def check_in_both_orders(attempt: Attempt) -> None:  # the results are (N,), in float64: they have no mT
     names = ("read first", "read second")
+    attempt.require(
+        in_float64,
+        ["Tried with a judge that gives float32.", "The result has the wrong dtype: expected float64, twice."],
+        FEW_DIGITS,
+    )
     fixed: Judge = lambda questions: torch.full((len(questions),), 2.0)  # noqa: E731
     fair: Judge = lambda questions: torch.tensor([float(len(q.first) - len(q.second)) / 4 for q in questions])  # noqa: E731
     for case, judge in (
@@ -592,6 +621,15 @@ def check_in_both_orders(attempt: Attempt) -> None:  # the results are (N,), in 
     attempt.compare(
         "a list of one question", setup=given(tuple_of_two, biased, [_questions()[1]]), outputs=names, rtol=1e-6
     )
+
+
+FEW_DIGITS = "Near 0 and 1 float32 loses the digits: make the log-odds `.double()` before the sigmoid."
+
+
+def in_float64(implementation: Implementation) -> bool:
+    """Whether both probabilities have the digits; what is no pair of tensors is told of elsewhere."""
+    result = implementation(biased, _questions())
+    return not isinstance(result, tuple) or all(x.dtype == torch.float64 for x in result if isinstance(x, Tensor))
 
 
 def tuple_of_two(result: Any) -> Any:
@@ -675,6 +713,9 @@ MOOT = (
     _label(0.4, 0.2),
     _label(0.4, 0.7),
     _label(0.5, 0.1),
+    _label(0.5, 0.9),
+    _label(0.9, 0.5),
+    _label(0.4, 0.8),
 )
 PLACES = (_label(0.9, 0.2), _label(0.8, 0.1), _label(0.7, 0.4), _label(0.6, 0.9))
 
@@ -815,6 +856,7 @@ _bias_either = _bias(first=lambda one: max(half(one.forward, 0.5), 1 - half(one.
 _bias_stays = _bias(turns=lambda one: float(not one.turns))
 _bias_difference = _bias(turns=lambda one: abs(one.forward - one.backward))
 _bias_turns_to_first = _bias(turns=lambda one: float(one.forward > 0.5 > one.backward))
+_bias_turns_at_half = _bias(turns=lambda one: float((one.forward > 0.5) != (one.backward > 0.5)))
 _bias_turns_signed = _bias(turns=lambda one: float(one.forward > one.backward))
 
 
@@ -1082,6 +1124,12 @@ EXERCISES = [
                 _filter_needs_verdict,
                 "An answer that was never revised was dropped for want of a verdict: it has no check, and needs none.",
             ),
+            Mistake(  # before "forgiving" and "no check", which keep an answer with an empty check, too
+                "if checked",
+                _filter_if_checked,
+                "You asked whether there is a check: ask whether it was *revised*, `one.revised`. A check may be empty, and that is no "
+                "verdict.",
+            ),
             Mistake(
                 "forgiving",
                 _filter_forgiving,
@@ -1213,6 +1261,11 @@ EXERCISES = [
                 "no room",
                 _odds_no_room,
                 "A conversation that just fits was not read: the row's last token is only predicted, so context + 1 tokens fit.",
+            ),
+            Mistake(
+                "room for yes",
+                _odds_room_for_yes,
+                "Only `yes` was measured: the longer of the two texts decides what fits.",
             ),
         ),
     ),
@@ -1422,6 +1475,11 @@ EXERCISES = [
                 "turns to the first",
                 _bias_turns_to_first,
                 "Only choices that follow the first place were counted in `turns`: some judges like the second.",
+            ),
+            Mistake(
+                "turns at a half",
+                _bias_turns_at_half,
+                "A reading of just ½ chooses no place: `one.turns` counts where the two readings lie on different sides of ½.",
             ),
             Mistake(
                 "signed", _bias_turns_signed, "`turns` counts where the probability fell: expected where it crossed ½."

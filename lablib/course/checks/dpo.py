@@ -79,6 +79,11 @@ def check_sequence_log_probs(attempt: Attempt) -> None:
     attempt.compare("an empty response: 0", token[:2], torch.tensor([[False] * 6, [True] * 6]))
     attempt.compare("−∞ where nothing counts", token.masked_fill(~mask, -torch.inf), mask, gradients=True)
     attempt.compare("NaN where nothing counts", token.masked_fill(~mask, torch.nan), mask)
+    for what, value in (
+        ("an impossible token in a response: −∞", -torch.inf),
+        ("NaN in a response: it must show", torch.nan),
+    ):
+        attempt.compare(what, token.masked_fill(torch.arange(6) == 3, value), mask)
     attempt.compare("float64 arguments", token.double(), mask, rtol=1e-9)
 
 
@@ -146,11 +151,17 @@ def check_optimal_policy(attempt: Attempt) -> None:
     reference = attempt.normal(5).softmax(0).double()  # the result is (K,), in float64: it has no mT
     reward = attempt.normal(5, scale=2.0).double()
     two = torch.tensor([0.5, 0.5])
+    attempt.require(
+        lambda f: getattr(f(two, torch.tensor([0.0, 1.0]), 1.0), "dtype", torch.float64) == torch.float64,
+        ["Tried with float32 arguments.", "The result has the wrong dtype: expected float64, whatever came in."],
+        "Where π_ref is tiny or r/β is large single precision is soon used up: begin with `.double()` on both.",
+    )
     attempt.compare("two responses, [½, ½], rewards [0, 1], β = 1: 1 to e", two, torch.tensor([0.0, 1.0]), 1.0)
     attempt.compare("five responses, β = 0.5", reference, reward, 0.5)
     attempt.compare("five responses, β = 3", reference, reward, beta=3.0)
     attempt.compare("five equal rewards: the reference", reference, torch.full_like(reward, 7.0), 0.5)
     attempt.compare("a response that the reference never gives", torch.tensor([0.6, 0.4, 0.0]), reward[:3], 1.0)
+    attempt.compare("the same, and 50 for it", torch.tensor([0.6, 0.4, 0.0]), torch.tensor([0.0, 1.0, 50.0]), 1.0)
     attempt.compare("rewards of −50 to 50 and β = 0.05", reference, 25 * torch.arange(-2.0, 3.0), 0.05)
 
 
@@ -1038,7 +1049,8 @@ EXERCISES = [
         reasoning="Where all labels of a pair agree, the chance that the rejected response is ever better is estimated as 0, and "
         "Bradley–Terry's reward difference as infinite: no β can hold the policy. IPO maximises the chance of winning itself, "
         "which is at most 1, so its best policy stays at a finite distance (`ipo_optimum`). The square is what that comes to for "
-        "single labels: (h − 1/(2τ))² has the same minimum as the papers' regression on ½ and −½.",
+        "single labels: it differs by a constant from regressing h on I/τ, where I is 1 or 0 as the first was preferred or not, each "
+        "pair taken both ways round.",
         check=check_ipo_loss,
         mistakes=(
             Mistake("no half", _ipo_no_half, "The target is 1/(2τ), half of 1/τ."),

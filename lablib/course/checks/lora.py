@@ -1,5 +1,6 @@
 """Lab 10: the exercises on LoRA and its relatives, from `lablib.adaptation`."""
 
+import contextlib
 import copy
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -13,6 +14,7 @@ from lablib.adaptation.bitfit import train_biases
 from lablib.adaptation.bottleneck import bottleneck
 from lablib.adaptation.lora import Lora, LoRALinear, inject, lora_layers, lora_output, side_by_side
 from lablib.adaptation.prompt_tuning import read_behind
+from lablib.adaptation.quantised import QuantisedLinear, quantise
 from lablib.adaptation.trainable import freeze, put_in_place
 from lablib.adaptation.virtual_tokens import in_front
 from lablib.course.compare import describe
@@ -112,10 +114,22 @@ def check_start_lora(attempt: Attempt) -> None:
         words = f"r = {r}, inputs = {inputs}, outputs = {outputs_wide}, and a seeded generator"
         attempt.compare(words, r, inputs, outputs_wide, setup=ordered, outputs=outputs, axes=["r", "in"])
 
+    def in_no_order(implementation: Implementation) -> bool:
+        A = seeded(implementation)(8, 100, 4)[0]
+        return all(0.3 < (A.diff(dim=axis) > 0).double().mean() < 0.7 for axis in (0, 1))
+
+    attempt.require(
+        in_no_order, ["Tried with r = 8, inputs = 100: the numbers of A rise or fall along an axis."], IN_ORDER
+    )
+
 
 SHARED_MEMORY = (
     "All entries share one number in memory, as `expand` makes it: the optimiser could not change them one by one. "
     "Make them with `torch.zeros(outputs, r)`."
+)
+IN_ORDER = (
+    "A's numbers stand in order of size, so its rows point almost the same way and rank r is hardly more than rank 1: "
+    "leave them as they were drawn."
 )
 GENERATOR_IGNORED = "The numbers do not come from the generator that was given: pass it on, `generator=generator`."
 
@@ -353,12 +367,17 @@ def check_inject(attempt: Attempt) -> None:
     def parts(implementation: Implementation) -> Callable[[], Any]:
         def run() -> Any:
             worn, _ = _wearing(implementation)
-            first = worn.layers[1].v_proj
-            return first.A.detach(), torch.tensor(first.scale), worn(torch.linspace(-1, 1, 6).view(2, 3)).detach()
+            found = [worn.layers[i].get_submodule(name) for i in (0, 1) for name in ("q_proj", "v_proj")]
+            computed = worn(torch.linspace(-1, 1, 6).view(2, 3)).detach()
+            return (*(x.A.detach() for x in found), torch.tensor(found[-1].scale), computed)
 
         return run
 
-    outputs = ("A of layers.1.v_proj", "its scale", "what the model computes")
+    outputs = (
+        *(f"A of layers.{i}.{name}" for i in (0, 1) for name in ("q_proj", "v_proj")),
+        "the scale of layers.1.v_proj",
+        "what the model computes",
+    )
     attempt.compare("a seeded generator", setup=parts, outputs=outputs)
 
     def not_copied(implementation: Implementation) -> bool:
@@ -369,6 +388,22 @@ def check_inject(attempt: Attempt) -> None:
         return all(one is two for one, two in zip(before, worn, strict=True))
 
     attempt.require(not_copied, ["Tried with a model of two layers: expected its own weights inside."], COPIED)
+
+    def over_rounded(implementation: Implementation) -> bool:
+        model = quantise(_plain(), ("q_proj", "v_proj"), "int8")
+        try:
+            worn = implementation(model, SETTINGS)
+        except ValueError:
+            return False
+        return sum(isinstance(part.base, QuantisedLinear) for _, part in lora_layers(worn)) == 4
+
+    attempt.require(
+        over_rounded,
+        [
+            "Tried with layers whose weights are rounded to 8 bits (`QuantisedLinear`): they are linear, and no `nn.Linear`."
+        ],
+        LINEAR_ALONE,
+    )
 
     def refuses(call: Callable[[Implementation], Any]) -> Callable[[Implementation], bool]:
         def holds(implementation: Implementation) -> bool:
@@ -385,6 +420,19 @@ def check_inject(attempt: Attempt) -> None:
         ["Tried with a model that is adapted already: expected a ValueError."],
         TWICE,
     )
+
+    def left_as_it_was(implementation: Implementation) -> bool:
+        model = inject(_plain(), SETTINGS)
+        before = _described(model)
+        with contextlib.suppress(ValueError):
+            implementation(model, SETTINGS)
+        return _described(model) == before
+
+    attempt.require(
+        left_as_it_was,
+        ["Tried with a model that is adapted already: a ValueError came, but the model is no longer what it was."],
+        REFUSED_LATE,
+    )
     attempt.require(
         refuses(lambda implementation: implementation(_plain(), Lora(targets=("q_proj", "query")))),
         ["Tried with targets = ('q_proj', 'query'): no layer is called 'query', so expected a ValueError."],
@@ -397,6 +445,14 @@ COPIED = "The layers inside are copies: take the model's own part, so that its w
 TWICE = (
     "A model that is adapted already was adapted again: raise a ValueError if `lora_layers(model)` finds a layer, "
     "before anything is changed."
+)
+REFUSED_LATE = (
+    "A model that is adapted already was frozen before it was refused, so that it can no longer learn: ask "
+    "`lora_layers(model)` first, and call `freeze(model)` after that."
+)
+LINEAR_ALONE = (
+    "`replace_modules` takes `nn.Linear` alone unless told otherwise: give it `nn.Module` as the third argument, "
+    "or LoRA can never stand beside 4-bit weights."
 )
 UNKNOWN = "A target that no layer is called was passed over in silence: `replace_modules` tells it with a ValueError."
 
@@ -461,6 +517,16 @@ def _inject_first(
     return model
 
 
+def _inject_by_target(
+    model: nn.Module, settings: Lora, generator: torch.Generator | None = None, layer: type[LoRALinear] = LoRALinear
+) -> nn.Module:
+    freeze(model)
+    for target in settings.targets:
+        for name, part in [(n, p) for n, p in model.named_modules() if n.split(".")[-1] == target]:
+            put_in_place(model, name, layer(part, settings, generator))
+    return model
+
+
 _inject_not_frozen = _inject(prepare=lambda model: None)
 _inject_matrices_frozen = _inject(prepare=_freeze_matrices)
 _inject_all_frozen = _inject(finish=freeze)
@@ -488,18 +554,18 @@ def check_set_merged(attempt: Attempt) -> None:
     weight, bias = attempt.normal(4, 5), attempt.normal(4)
     A, B = attempt.normal(2, 5), attempt.normal(4, 2)
 
-    def fresh() -> Any:
-        layer = LoRALinear(nn.Linear(5, 4), Lora(r=2, alpha=6.0))
+    def fresh(alpha: float) -> Any:
+        layer = LoRALinear(nn.Linear(5, 4), Lora(r=2, alpha=alpha))
         layer.base.load_state_dict({"weight": weight, "bias": bias})
         with torch.no_grad():
             layer.A.copy_(A)
             layer.B.copy_(B)
         return layer
 
-    def after(*wanted: bool) -> Callable[[Implementation], Callable[[], Any]]:
+    def after(*wanted: bool, alpha: float = 6.0) -> Callable[[Implementation], Callable[[], Any]]:
         def setup(implementation: Implementation) -> Callable[[], Any]:
             def run() -> Any:
-                layer = fresh()
+                layer = fresh(alpha)
                 parameter = layer.base.weight
                 for merged in wanted:
                     result = implementation(layer, merged)
@@ -520,6 +586,8 @@ def check_set_merged(attempt: Attempt) -> None:
     for wanted in ((True,), (False,), (True, True), (True, False), (True, False, False), (True, False, True)):
         calls = ", then ".join(f"merged={value}" for value in wanted)
         attempt.compare(f"a fresh layer, scale 3, and {calls}", setup=after(*wanted), outputs=parts)
+    for wanted, calls in (((True,), "merged=True"), ((True, False), "merged=True, then merged=False")):
+        attempt.compare(f"a layer of scale 0.5, and {calls}", setup=after(*wanted, alpha=1.0), outputs=parts)
 
 
 def _set(
@@ -574,6 +642,7 @@ _set_only_merges = _set(_change_signed, when=lambda layer, merged: merged and no
 _set_adds_again = _set(_changing(lambda layer, merged: layer.update()))
 _set_no_scale = _set(_changing(lambda layer, merged: _signed(layer, merged) / layer.scale))
 _set_scale_twice = _set(_changing(lambda layer, merged: _signed(layer, merged) * layer.scale))
+_set_scale_fixed = _set(_changing(lambda layer, merged: (3 if merged else -3) * (layer.B @ layer.A)))
 _set_sign = _set(_changing(lambda layer, merged: -_signed(layer, merged)))
 _set_replaced = _set(_replace)
 _set_new_parameter = _set(_new_parameter)
@@ -1000,6 +1069,23 @@ def check_side_by_side(attempt: Attempt) -> None:
     compare("in = out = 4, ranks 2 and 2, weights 1 and −1", drawn((2, 2), 4, 4), [1.0, -1.0])
     doubled = [(A.double(), B.double()) for A, B in drawn((2, 1))]
     compare("float64 factors", doubled, [0.5, 2.0], rtol=1e-9)
+    some = drawn((2, 1))
+    right = 0.5 * some[0][1] @ some[0][0] + 2.0 * some[1][1] @ some[1][0]
+
+    def once(implementation: Implementation) -> bool:
+        try:
+            A, B = implementation(iter(some), [0.5, 2.0])
+        except Exception:  # nothing was left to put together
+            return False
+        return (B @ A).shape == right.shape and torch.allclose(B @ A, right, atol=1e-5)
+
+    attempt.require(once, ["Tried with `factors` that come one by one, as from a generator."], FACTORS_TWICE)
+
+
+FACTORS_TWICE = (
+    "`factors` was gone through twice; of an `Iterable` nothing is left the second time. `As, Bs = zip(*factors)` or "
+    "`list(factors)` takes all at once."
+)
 
 
 def _beside(
@@ -1259,6 +1345,12 @@ EXERCISES = [
                 "copy", _inject_copy, "A copy was adapted: change the model that you are given, and return that one."
             ),
             Mistake("parts copied", _inject_copied_parts, COPIED),
+            Mistake(
+                "target by target",
+                _inject_by_target,
+                "The layers were made target by target: go through the model once, in its own order, or the same generator gives "
+                "other numbers.",
+            ),
             Mistake("twice", _inject_twice, TWICE),
             Mistake("unknown target", _inject_unknown, UNKNOWN),
         ),
@@ -1321,6 +1413,11 @@ EXERCISES = [
                 "scale twice",
                 _set_scale_twice,
                 "The scale was multiplied in twice: `layer.update()` has it already.",
+            ),
+            Mistake(
+                "scale fixed",
+                _set_scale_fixed,
+                "The scale was written in as a number: each layer has its own, and `layer.update()` has it in already.",
             ),
             Mistake("sign", _set_sign, "Merging subtracts: it adds ΔW; taking out subtracts it."),
             Mistake("replaced", _set_replaced, "W was overwritten by the update: it is W + ΔW."),

@@ -569,7 +569,8 @@ def check_whiten(attempt: Attempt) -> None:
     attempt.compare("all alike, shift_mean=False: as they are", torch.full_like(x, 2.0), MASK, False, axes=axes)
     attempt.compare("nothing that counts: 0", x[:1, :3], NOBODY, axes=axes)
     attempt.compare("one axis: 1 and 3, and a 9 that does not count", *_three(), axes=["T"])
-    attempt.keeps_type_and_device(x, MASK, axes=axes)
+    # TINY under the root, or added to the root: a difference of 1e-9 that nobody needs to care about
+    attempt.keeps_type_and_device(x, MASK, axes=axes, double_rtol=1e-7)
 
 
 def _three() -> tuple[Tensor, Tensor]:
@@ -1538,7 +1539,8 @@ EXERCISES = [
             Mistake(
                 "nothing added",
                 _group_no_tiny,
-                "Where all answers of a group have the same score the deviation is 0, and 0/0 is NaN: add the small constant.",
+                "The constant added to the deviation is missing, or is not `SMALL` (1e-4): it keeps 0/0, where all answers of a "
+                "group have the same score, from being NaN.",
             ),
             Mistake("attached", _group_attached, ATTACHED),
         ),
