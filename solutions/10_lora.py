@@ -747,9 +747,9 @@ for name in tuned:
 # The columns: numbers that learn, and their share of the base; seconds and megabytes of training (weights, and all
 # that one step holds at its peak); the loss on the log above its floor, in nats per token; how much of full tuning's
 # gain over the base that is; facts right in words as documents have them (*seen*) and in words that were not read
-# (*facts*); and how much the loss on the valley's documents rose. Means over the seeds. The seconds were not measured
-# on an idle machine: differences of a fifth or so are noise, as the ranks show. The megabytes are those of
-# one batch, the same for all.
+# (*facts*); and how much the loss on the valley's documents rose. Means over the seeds. The seconds are 300 times
+# the median of ten steps on two CPU cores, one method behind the other: differences of a tenth or two are noise, as the
+# ranks show. The megabytes are those of one batch in float32, the same for all.
 #
 # Some of the names: *queries and values* adapts those two alone, as Hu et al. did. The bottleneck has the norms trained
 # along, as Houlsby et al. had, so it has more numbers than yours above.

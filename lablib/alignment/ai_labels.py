@@ -97,7 +97,8 @@ def in_both_orders(judge: Judge, questions: Sequence[Question]) -> tuple[Tensor,
 
     Returns:
         two times (N,), in float64, since near 0 and 1 float32 loses the digits: the probability that what each question
-        calls `first` is better, as read first, and as read second. Their mean is a label that does not depend on the place.
+        calls `first` is better, as read first, and as read second. Their mean is a label that does not depend on the
+        place.
 
     >>> from lablib.alignment.constitution import load
     >>> always_the_first = lambda questions: torch.full((len(questions),), 2.0)

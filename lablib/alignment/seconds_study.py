@@ -36,17 +36,18 @@ WARM, TIMED = 3, 10  # steps of a policy that is timed: the first ones do not co
 
 @dataclass(frozen=True)
 class Run:
-    """One part of a run. label: one of `PARTS`."""
+    """One part of a run. label: of the row; part: one of `PARTS`, which tells the rows apart."""
 
     label: str
     seed: int
+    part: str
 
 
 def seconds(seeds: Sequence[int] = SEEDS) -> Iterator[Run]:
     """Every part, in turn."""
     for seed in seeds:
         for part in PARTS:
-            yield Run(part, seed)
+            yield Run(part, seed, part)
 
 
 STUDIES: dict[str, Callable[[Sequence[int]], Iterator[Run]]] = {"seconds": seconds}
@@ -62,7 +63,7 @@ def rival(name: str) -> tuple[PPO | GRPO, int]:
 
 def perform(run: Run, sft: Carried) -> dict[str, Any]:
     """Make one part: the seconds of it, or those of its steps and how many a run has."""
-    part = {"pairs": _pairs, "reward model": _reward_model, "table": _table}.get(run.label)
+    part = {"pairs": _pairs, "reward model": _reward_model, "table": _table}.get(run.part)
     return _steps(run, sft) if part is None else part(run.seed)
 
 
@@ -75,7 +76,7 @@ def _pairs(seed: int) -> dict[str, Any]:
 def _reward_model(seed: int) -> dict[str, Any]:
     collected(seed, PAIRS)  # before the clock starts
     begin = time.perf_counter()
-    reward_model(seed)
+    reward_model(seed, member=0)  # as `score_of` calls it, so that it is kept for the policies
     return {"of": PAIRS, "seconds": round(time.perf_counter() - begin, 2)}
 
 
@@ -91,12 +92,12 @@ def _tables(seed: int) -> Any:
 def _steps(run: Run, sft: Carried) -> dict[str, Any]:
     """Some steps of a policy: the median of their seconds, and what it is the median of."""
     policy, chance, few = copied(sft.model), torch.Generator().manual_seed(run.seed), WARM + TIMED
-    if run.label == "DPO":
+    if run.part == "DPO":
         table, recipe = _tables(run.seed)[0], replace(dpo_study.LIKE_DPO, seed=run.seed)
         of, answers = max(1, len(table) // recipe.batch), 2 * recipe.batch
         took = [step.seconds for step in dpo.train(policy, table, replace(recipe, steps=min(few, of)), dpo.dpo())]
     else:
-        (settings, asked), score = rival(run.label), score_of("learned", run.seed)
+        (settings, asked), score = rival(run.part), score_of("learned", run.seed)
         of, prompts, short = settings.steps, Prompts(asked, run.seed), replace(settings, steps=few)
         if isinstance(short, PPO):
             critic, answers = ValueModel(copied(sft.model)), asked
@@ -117,11 +118,11 @@ def _steps(run: Run, sft: Carried) -> dict[str, Any]:
 def settings_of(run: Run, sft: Carried) -> dict[str, Any]:
     """What decides what is timed, as the file has it."""
     about: dict[str, Any] = {"settings": None, "prompts": None}
-    if run.label in ("PPO", "GRPO"):
-        settings, about["prompts"] = rival(run.label)
+    if run.part in ("PPO", "GRPO"):
+        settings, about["prompts"] = rival(run.part)
         about["settings"] = asdict(settings)
-    elif run.label in ("DPO", "reward model"):
-        about["settings"] = asdict(dpo_study.LIKE_DPO if run.label == "DPO" else REWARD)
+    elif run.part in ("DPO", "reward model"):
+        about["settings"] = asdict(dpo_study.LIKE_DPO if run.part == "DPO" else REWARD)
     about |= {"pairs": PAIRS, "threads": torch.get_num_threads(), "sft": sft.record.get("command")}
     return json.loads(json.dumps({**asdict(run), **about}))
 

@@ -36,7 +36,7 @@ def little(monkeypatch):
     monkeypatch.setattr(dpo_study, "pairs_of", lambda seed, n: (pairs[:8], pairs[8:]))
     monkeypatch.setattr(dpo_study, "LIKE_DPO", replace(dpo_study.LIKE_DPO, batch=2, dtype="float32"))
     monkeypatch.setattr(studies, "collected", lambda seed, n: pairs)
-    monkeypatch.setattr(studies, "reward_model", lambda seed: None)
+    monkeypatch.setattr(studies, "reward_model", lambda seed, member: None)
     monkeypatch.setattr(studies, "score_of", lambda kind, seed: lambda rollout: torch.ones(len(rollout.responses)))
     monkeypatch.setattr(studies, "rival", shortened(studies.rival))
     monkeypatch.setattr(studies, "WARM", 1)
@@ -57,7 +57,7 @@ def shortened(real):
 def test_every_part_is_timed_for_every_seed_in_turn():
     runs = list(studies.seconds())
     assert [run.seed for run in runs] == sorted([*SEEDS] * len(studies.PARTS))
-    assert [run.label for run in runs] == [*studies.PARTS] * len(SEEDS)
+    assert [run.part for run in runs] == [*studies.PARTS] * len(SEEDS)
 
 
 def test_the_parts_are_those_of_the_other_records():
@@ -74,7 +74,7 @@ def test_the_parts_are_those_of_the_other_records():
 @pytest.mark.parametrize("part", studies.PARTS)
 def test_a_row_says_what_was_timed(little, part):
     before = [weight.clone() for weight in little.model.parameters()]
-    row = studies.perform(studies.Run(part, 0), little)
+    row = studies.perform(studies.Run(part, 0, part), little)
     if part in ("pairs", "reward model", "table"):
         assert row["of"] == {"pairs": 12, "reward model": rlhf_runs.PAIRS, "table": 8}[part]
         assert row["seconds"] >= 0
@@ -86,4 +86,13 @@ def test_a_row_says_what_was_timed(little, part):
         assert row["step_seconds"] > 0
     assert all(torch.equal(a, b) for a, b in zip(before, little.model.parameters(), strict=True))
     assert studies.said(row)
-    json.dumps({**studies.settings_of(studies.Run(part, 0), little), **row})
+    json.dumps({**studies.settings_of(studies.Run(part, 0, part), little), **row})
+
+
+def test_no_part_stands_for_another(little, tmp_path, monkeypatch):
+    """Rows are known by their settings, of which the label is none."""
+    monkeypatch.setattr(studies, "tuned", lambda: little)
+    assert studies.main(["seconds", "--folder", str(tmp_path), "--seeds", "0"]) == 0
+    rows = json.loads((tmp_path / "rlhf_seconds.json").read_text(encoding="utf-8"))["runs"]
+    assert [row["part"] for row in rows] == [row["label"] for row in rows] == [*studies.PARTS]
+    assert all(("took" in row) == (row["part"] in ("PPO", "GRPO", "DPO")) for row in rows)
