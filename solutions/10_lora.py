@@ -816,8 +816,8 @@ Picture(fig, "Loss on the log and facts right against the numbers that learn, fo
 # its documents go. Full tuning leaves less than 0.1 nats above the floor, the best of the low ranks about four times
 # as much, and the panel at the right shows what is in these tenths of a nat. Up to rank 4 hardly more facts are right
 # than by guessing, even in the words that the documents use (column *seen*): such a model writes a log, of ships that
-# it makes up. With the rank they come, slowly: at rank 32 three in ten are right in words that were read, and not one
-# in five in others. In these full tuning has two in five, continued pre-training more than half, and a model from
+# it makes up. With the rank they come, slowly: at rank 32 a quarter are right in words that were read, and not one in
+# five in others. In these full tuning has two in five, continued pre-training more than half, and a model from
 # scratch, which had nothing but the log to keep in its 4 million numbers, more than four in five.
 #
 # The others do not even learn the manner: whoever has queries and values alone, or biases, or norms, or a place in

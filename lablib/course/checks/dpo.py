@@ -152,7 +152,7 @@ def check_optimal_policy(attempt: Attempt) -> None:
     reward = attempt.normal(5, scale=2.0).double()
     two = torch.tensor([0.5, 0.5])
     attempt.require(
-        lambda f: getattr(f(two, torch.tensor([0.0, 1.0]), 1.0), "dtype", torch.float64) == torch.float64,
+        lambda f: getattr(f(two.clone(), torch.tensor([0.0, 1.0]), 1.0), "dtype", torch.float64) == torch.float64,
         ["Tried with float32 arguments.", "The result has the wrong dtype: expected float64, whatever came in."],
         "Where π_ref is tiny or r/β is large single precision is soon used up: begin with `.double()` on both.",
     )
