@@ -1039,10 +1039,10 @@ Picture(fig, "Loss above the floor on three kinds of documents, while one adapte
 
 
 # %% tags=["varies"]
-def moved_rows(changes: dict[str, Tensor]) -> tuple[list[float], list[float]]:
+def moved_rows(changes: Iterable[tuple[str, Tensor]]) -> tuple[list[float], list[float]]:
     """Per linear layer: mean change of its rows' length, and of their direction (1 − cosine)."""
     lengths, turns = [], []
-    for name, change in changes.items():
+    for name, change in changes:
         W = base.model.get_submodule(name).weight.detach()
         lengths.append(float(((W + change).norm(dim=1) - W.norm(dim=1)).abs().div(W.norm(dim=1)).mean()))
         turns.append(float((1 - F.cosine_similarity(W, W + change, dim=1)).mean()))
@@ -1059,8 +1059,9 @@ def at_random(change: Tensor) -> Tensor:
 merged_run = copy.deepcopy(runs["LoRA"])
 for _, layer in lora_layers(merged_run):
     set_merged(layer, True)
-changes = {"all weights": updates(base.model, runs["all weights"]), "LoRA": updates(base.model, remove(merged_run))}
-changes["as much, at random"] = {name: at_random(change) for of in changes.values() for name, change in of.items()}
+tuned_runs = {"all weights": runs["all weights"], "LoRA": remove(merged_run)}
+changes = {name: list(updates(base.model, m).items()) for name, m in tuned_runs.items()}
+changes["as much, at random"] = [(name, at_random(change)) for made in changes.values() for name, change in made]
 
 # %% tags=["varies"]
 fig, ax = figure(width=7.2, height=3.4)
