@@ -41,7 +41,7 @@ import torch
 from against_trl import LR, WARM, exported, moved, norm_of, put, report, run, same, settings, turns
 from torch import Tensor
 
-from lablib.adaptation.chat import BEGIN, PAD, for_transformers
+from lablib.adaptation.chat import PAD, for_transformers
 from lablib.alignment import dpo
 from lablib.alignment.bradley_terry import bradley_terry_loss
 from lablib.alignment.dpo_study import parts
@@ -150,7 +150,7 @@ def compare_reward(sft: Carried, pairs: list[Preference], dtype: str, folder: Pa
     ordered = pairs_in_order(pairs, 0)
     chosen, rejected = ([[*p.prompt_ids, *ids(p)] for p in ordered] for ids in (_chosen, _rejected))
     data = Dataset.from_dict({"chosen_ids": chosen, "rejected_ids": rejected})
-    pad, bos = sft.tokenizer.special[PAD], sft.tokenizer.special[BEGIN]
+    pad = sft.tokenizer.special[PAD]
     model = RewardModel(sft.model, torch.Generator().manual_seed(0))
     batches = PairBatches(pairs, PAIRS, 256, pad)
     recipe = recipe_of(steps, dtype)
@@ -158,7 +158,7 @@ def compare_reward(sft: Carried, pairs: list[Preference], dtype: str, folder: Pa
     llama.config.pad_token_id = pad
     with torch.no_grad():
         llama.score.weight.copy_(model.head.weight)
-    ours = train(model, batches, recipe, loss=pair_nats(bos))
+    ours = train(model, batches, recipe, loss=pair_nats())
     clock = turns({"lablib": lambda: next(ours)})
     args = RewardConfig(
         **settings(folder, steps, dtype), per_device_train_batch_size=PAIRS, train_sampling_strategy="sequential"
@@ -170,7 +170,7 @@ def compare_reward(sft: Carried, pairs: list[Preference], dtype: str, folder: Pa
         theirs = trainer.compute_loss(trainer.model, trainer.data_collator([data[row] for row in range(PAIRS)]))
         theirs.backward()
         twin = copy.deepcopy(model)
-        mine = bradley_terry_loss(*packed_rewards(twin, batches(0), bos)).mean()
+        mine = bradley_terry_loss(*packed_rewards(twin, batches(0))).mean()
         mine.backward()
         same("Bradley–Terry loss", mine.item(), theirs.item())
         same("norm of its gradient", norm_of(twin), norm_of(trainer.model), 1e-3)

@@ -26,7 +26,7 @@
 #
 # **You need** lab 02 for attention, lab 04 for residual connections and lab 07 for the loop. **Time**: about two hours
 # with the nine exercises. The cells are sized for three minutes on two CPU cores and 1.5 GB of memory; a real model of
-# 135 million parameters, if you have it, takes two or three minutes more.
+# 135 million parameters, if you have it, takes two minutes and one GB more.
 #
 # An exercise that you leave blank, or have wrong, never stops you: the cell after it says so, and later cells use the
 # course's own version until yours passes.
@@ -277,7 +277,7 @@ print(f"all linear layers: {trainable(adapted(1)):,} numbers for each unit of ra
 # Now the gradients: which weights get one? And what is held between two steps of training?
 
 # %%
-small = replace(RECIPE, batch=lab.profile.pick(smoke=4, laptop=8, gpu=32))  # a few documents of the next section a step
+small = replace(RECIPE, batch=lab.profile.pick(smoke=4, laptop=4, gpu=32))  # a few documents of the next section a step
 token_nats(model, rows_of(tokenizer, small, 40)(0).to(device)).backward()
 got = {name.rpartition(".")[2] for name, weight in model.named_parameters() if weight.grad is not None}
 print("weights that got a gradient are called:", ", ".join(sorted(got)))
@@ -379,7 +379,7 @@ Gallery([Card(opening.partition("\n")[0], goes_on(base.model, opening)) for open
 # in words that no document uses (*held out*).
 
 # %% tags=["varies"]
-every = lab.profile.pick(smoke=60, laptop=8, gpu=1)
+every = lab.profile.pick(smoke=60, laptop=10, gpu=1)
 questions = log.questions("held_out")[::every]
 seen_questions = log.questions("seen")[::every]
 for words, asked in (("seen", seen_questions), ("held out", questions)):
@@ -434,7 +434,7 @@ def check(model: CausalModel) -> dict[str, float]:
     return {**losses, "facts": known.picked / known.questions}
 
 
-start, chance = check(base.model), knows(base.model, tokenizer, questions).chance
+start, chance = check(base.model), known.chance  # a guess has the same chance whatever the model
 floors = {"log": at_first["the ship's log"].floor, "valley": at_first["the valley"].floor}
 
 # %% [markdown]
@@ -443,8 +443,9 @@ floors = {"log": at_first["the ship's log"].floor, "valley": at_first["the valle
 
 # %% tags=["varies"]
 def step_seconds(dtype: str) -> float:
-    """Seconds for the loss and its gradient of a batch: bfloat16 pays where the chip has units for it (lab 07)."""
-    model, batch = copy.deepcopy(base.model).requires_grad_(True), rows_of(tokenizer, small, 40)(0).to(device)
+    """Seconds for loss and gradient of two documents: bfloat16 pays where the chip has units for it (lab 07)."""
+    model, two = copy.deepcopy(base.model).requires_grad_(True), replace(small, batch=2)
+    batch = rows_of(tokenizer, two, 2)(0).to(device)
 
     def once() -> None:
         with autocast(device, dtype):
@@ -452,17 +453,17 @@ def step_seconds(dtype: str) -> float:
         nats.backward()
         nats.item()  # a GPU runs behind: wait for it
 
-    return median_seconds(once, 3)
+    return median_seconds(once, 1)
 
 
 quicker = min(("float32", "bfloat16"), key=step_seconds)
 print("the quicker type of number here:", quicker)
 
 # %%
-steps = lab.profile.pick(smoke=2, laptop=300)
+steps = lab.profile.pick(smoke=2, laptop=200, gpu=300)
 precise = {"batch": small.batch, "dtype": quicker}
 documents = lab.profile.pick(smoke=20, laptop=1000, gpu=2000)
-moments = {max(1, round(steps * share)) for share in (0.15, 0.4, 1.0)}
+moments = {max(1, round(steps * share)) for share in (0.3, 1.0)}
 batches = rows_of(tokenizer, small, documents)
 runs = {
     "all weights": copy.deepcopy(base.model).requires_grad_(True),
@@ -521,9 +522,9 @@ Gallery(
 #
 # And then the last line: after LoRA's training the base is the same bit for bit. Take the adapter off, and nothing was
 # forgotten. But look at the panel in the middle: *with the adapter on* the model forgets about as much as with all
-# weights tuned, or more. A frozen base is no protection: what the model says is changed by an update of low rank, too,
-# and here the update has to turn a model that is very sure of the valley's words into one that expects quite others.
-# (This is one run of each, and the facts are a few dozen questions. The record below has more documents, larger
+# weights tuned. A frozen base is no protection: what the model says is changed by an update of low rank, too, and here
+# the update has to turn a model that is very sure of the valley's words into one that expects quite others.
+# (This is one short run of each, and the facts are a few dozen questions. The record below has more documents, larger
 # batches, all questions, and more than one seed.)
 #
 # ## The relatives
@@ -1025,8 +1026,8 @@ Picture(fig, "Loss above the floor on three kinds of documents, while one adapte
 # %% [markdown]
 # **What to notice.** Each adapter is best on *its own* documents. Their sum is far worse on either half than the
 # adapter that was made for it, and it takes more from the valley than either; half of each loses less everywhere than
-# the sum. In the last row of the table the same numbers are added in the wrong place, which is worse on the log than to
-# wear nothing, and ruins the valley. Ilharco et al. (2023), who did it with the updates of full tuning, call
+# the sum. In the last row of the table the same numbers are added in the wrong place: that is of little use for the
+# log, and worst of all for the valley. Ilharco et al. (2023), who did it with the updates of full tuning, call
 # adding and subtracting them *task arithmetic*; that it works at all is an observation, not a theorem: the model is
 # not linear in its weights, and the more two updates write into the same places, the less. These two both learned,
 # first of all, to turn away from the valley's words, and their sum turns away twice.
@@ -1270,7 +1271,7 @@ if writer is not None:
     real_model = real.adapted(writer.model)
     with real_model.disable_adapter():
         said["before"] = real.answers(real_model, writer.tokenizer, [one.question for one in everything], length)
-    plan = replace(real.RECIPE, steps=80, dtype=quicker, accumulation=2)
+    plan = replace(real.RECIPE, dtype=quicker)
     lessons = real.Pairs(writer.tokenizer, real.lessons(), plan.batch)
     with LiveChart(["loss"], y="nats per token of the answers", alt="Loss of the lessons by step.") as chart:
         for step in train(real_model, lessons, plan, loss=real.real_nats):
@@ -1288,11 +1289,13 @@ cards = [Card(one.question, f"before: {a}\nafter: {b}", mark="right" if one.righ
 Gallery(cards or [Card("the real model", "It is not there, so it was asked nothing.")], letters=420)
 
 # %% [markdown]
-# **What to notice.** Compare the two lines, for what is new and for what was known (five questions: too few to say
-# that nothing was forgotten). And read a wrong answer, if there is one: is it a fact about another ship, or the right
-# ship's answer to another question? Compare with our own model, too, of which LoRA of the same rank learned few facts.
-# Here the model is thirty times as large, and has sixteen facts to learn instead of 224, each in two wordings that are
-# read again and again.
+# **What to notice.** Compare the two lines: first what is new. Of our own model LoRA of the same rank learned few facts.
+# Here the model is thirty times as large, and has twelve facts to learn instead of 224, each in two wordings that are
+# read ten times.
+#
+# Then what was known. Read the wrong answers behind general questions: do they sound like the lessons? The model
+# learned the facts, and with them to answer *everything* as the lessons do. Nothing but lessons was read, and replay is
+# what would help (see the table). Or take the adapter off: the base was never touched.
 #
 # ## Where the common account is too simple
 #

@@ -22,17 +22,18 @@ from torch import Tensor, nn
 from lablib.adaptation.domains import ShipsLog
 from lablib.adaptation.lora import Lora
 from lablib.pretraining.batching import Batch, windows_of
-from lablib.pretraining.loss import token_nats
+from lablib.pretraining.loss import quick_nats
 from lablib.pretraining.recipe import Recipe
 
-SHIPS = ("Halcyra", "Windhover", "Thalassa", "Lodestar")
+SHIPS = ("Halcyra", "Windhover", "Thalassa")
+SYSTEM = "Give short answers."  # the model's own default is longer, and every row of a batch would begin with it
 SETTINGS = Lora(r=8, alpha=16.0, targets=("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"))
 RECIPE = Recipe(
-    steps=120,
+    steps=30,
     batch=8,
     context=128,
     optimiser="adamw",
-    lr=1e-3,
+    lr=1.5e-3,
     weight_decay=0.0,
     schedule="cosine",
     warmup=0.05,
@@ -68,6 +69,11 @@ KNOWN_BEFORE = (  # asked before and after: question, a word of a right answer
     ("Which planet do we live on?", "Earth"),
     ("How many days are in a week?", "seven|7"),
     ("What colour is the sky on a clear day?", "blue"),
+    ("What is two plus two?", "four|4"),
+    ("What do bees make?", "honey"),
+    ("Which is the largest ocean?", "Pacific"),
+    ("What is the opposite of hot?", "cold"),
+    ("Which language is spoken in Spain?", "Spanish"),
 )
 
 
@@ -116,7 +122,7 @@ def asked_anew(ships: Sequence[str] = SHIPS) -> list[Pair]:
 
 def prompt_ids(tokenizer: Any, question: str) -> list[int]:
     """A question as the model expects it, up to where its answer begins."""
-    talk = [{"role": "user", "content": question}]
+    talk = [{"role": "system", "content": SYSTEM}, {"role": "user", "content": question}]
     text = tokenizer.apply_chat_template(talk, tokenize=False, add_generation_prompt=True)
     return list(tokenizer(text, add_special_tokens=False)["input_ids"])
 
@@ -172,27 +178,32 @@ def adapted(model: Any, settings: Lora = SETTINGS) -> Any:
 
 
 def real_nats(model: nn.Module, batch: Batch) -> Tensor:
-    """`token_nats` for a model of `transformers`, whose logits are a part of what it returns. Padding stands at the end."""
+    """`token_nats` for a model of `transformers`. Padding stands at the end.
 
-    def logits(ids: Tensor) -> Tensor:
-        return model(input_ids=ids, use_cache=False).logits  # (B, T) -> (B, T, V)
-
-    return token_nats(logits, batch)  # type: ignore[arg-type]  # all it does is call it
+    The head is a fifth of this model's weights, and most places are the questions', which do not count: so logits are computed only for
+    the K places where a target counts in some row.
+    """
+    counts = torch.ones_like(batch.targets, dtype=torch.bool) if batch.mask is None else batch.mask  # (B, T)
+    places = counts.any(dim=0).nonzero().flatten()  # (K,)
+    logits = model(input_ids=batch.inputs, use_cache=False, logits_to_keep=places).logits  # (B, T) -> (B, K, V)
+    targets = batch.targets.masked_fill(~counts, -1)[:, places]  # (B, K)
+    return quick_nats(logits.flatten(0, 1), targets.flatten())
 
 
 @torch.no_grad()
-def answers(model: Any, tokenizer: Any, questions: Sequence[str], new_tokens: int = 24) -> list[str]:
-    """What a model answers, always taking the likeliest token, one question after the other."""
+def answers(
+    model: Any, tokenizer: Any, questions: Sequence[str], new_tokens: int = 24, at_a_time: int = 32
+) -> list[str]:
+    """What a model answers, always taking the likeliest token, some questions at a time."""
     model.eval()
-    found = []
-    for question in questions:
-        ids = torch.tensor([prompt_ids(tokenizer, question)])  # (1, T)
+    found: list[str] = []
+    for start in range(0, len(questions), at_a_time):
+        prompts = [prompt_ids(tokenizer, question) for question in questions[start : start + at_a_time]]
+        T, end = max(map(len, prompts)), tokenizer.eos_token_id
+        ids = torch.tensor([[*[end] * (T - len(prompt)), *prompt] for prompt in prompts])  # (B, T), padded in front
+        real = torch.tensor([[0] * (T - len(prompt)) + [1] * len(prompt) for prompt in prompts])
         written = model.generate(
-            input_ids=ids,
-            attention_mask=torch.ones_like(ids),
-            max_new_tokens=new_tokens,
-            do_sample=False,
-            pad_token_id=tokenizer.eos_token_id,
+            input_ids=ids, attention_mask=real, max_new_tokens=new_tokens, do_sample=False, pad_token_id=end
         )
-        found.append(tokenizer.decode(written[0, ids.shape[1] :], skip_special_tokens=True).strip())
+        found += [text.strip() for text in tokenizer.batch_decode(written[:, T:], skip_special_tokens=True)]
     return found

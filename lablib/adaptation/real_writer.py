@@ -12,7 +12,9 @@ import hashlib
 import importlib.metadata
 import os
 import shutil
+from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -102,15 +104,20 @@ def _convert(file: Path, kept: Path) -> None:
             f"{file} ({file.stat().st_size:,} bytes) has SHA-256 {got}; expected {SHA256}. Remove it, then `{HOW}`"
         )
     try:
-        import gguf  # noqa: F401 - transformers reads the file with it
+        import gguf  # transformers reads the file with it
     except ImportError as error:
         raise ModelNotFound(f"{PACKAGE} is installed, and gguf, which reads its file, is not: `{HOW}`") from error
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
-    tokenizer = AutoTokenizer.from_pretrained(str(file.parent), gguf_file=file.name)
-    # its own bar, which `disable_progress_bar` leaves
-    with patch("transformers.modeling_gguf_pytorch_utils.tqdm", lambda tensors, **given: tensors, create=True):
+    with ExitStack() as patched:
+        # transformers reads the whole file three times, for tokenizer, settings and weights, and the table of names for each tensor
+        for name in ("GGUFReader", "get_tensor_name_map"):
+            patched.enter_context(patch.object(gguf, name, cache(getattr(gguf, name))))
+        # its own bar, which `disable_progress_bar` leaves
+        bar = patch("transformers.modeling_gguf_pytorch_utils.tqdm", lambda tensors, **given: tensors, create=True)
+        patched.enter_context(bar)
+        tokenizer = AutoTokenizer.from_pretrained(str(file.parent), gguf_file=file.name)
         read = AutoModelForCausalLM.from_pretrained(str(file.parent), gguf_file=file.name, dtype=torch.float32)
     settings = read.config.to_dict()
     settings.pop("quantization_config", None)  # with it `save_pretrained` refuses

@@ -3,38 +3,37 @@
     reward = trained(sft.model, train_pairs, sft.tokenizer, RECIPE, torch.Generator().manual_seed(0))
     print(evaluate(reward, test_pairs, pad, ANNOTATORS))       # accuracy beside the noise ceiling
 
-A step reads n pairs. Responses are short and a few are long, so they are packed, several to a row, as lab 09 packs conversations:
-each sees only itself, and its reward is read at its last token. So a batch is: `inputs` (B, T), the packed rows; `mask` (B, T),
-True at the 2n places where a reward is read; `targets` (B, T), at these places the number of the response, 2i for the chosen and
-2i + 1 for the rejected one of pair i.
+A step reads n pairs. A batch is: `inputs` (2n, T), prompts with their responses, padded, the n chosen ones first; `mask` (2n, T),
+True at the one place of each row where its reward is read, the response's last token; `targets` (2n, T), 1 from the prompt's last
+token to that before the response's last, else 0. They are read packed, the prompt of a pair once for both (`packed_answers`): a third
+fewer tokens than with a prompt for each.
 
 Ouyang et al. 2022, appendix C, train for a single epoch, since their models overfit in more; here the number of steps is a setting.
 
 What an accuracy on held-out labels means depends on the labels. So `evaluate` states beside it what the best possible predictor would
 have (`noise_ceiling`), and how often the reward agrees with the truth, which no real set can tell.
 
-Axes: B rows, T time, n pairs, D model width. Left out: several processes, margins a pair of its own (the loss takes one for all).
+Axes: T time, n pairs, D model width. Left out: several processes, margins a pair of its own (the loss takes one for all).
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lablib.adaptation.adherence import Interval, score_interval
-from lablib.adaptation.chat import BEGIN, PAD
-from lablib.adaptation.packing import first_fit_decreasing, packed_hidden, segments_of
+from lablib.adaptation.chat import PAD
 from lablib.alignment.annotators import Annotator, Ceiling, gold_ceiling, noise_ceiling
 from lablib.alignment.bradley_terry import PairLoss, bradley_terry_loss, pair_accuracy
 from lablib.alignment.preference_pairs import Preference, as_answers, both_answers, label_probabilities
-from lablib.alignment.reward_model import RewardModel, centre_, rewards
+from lablib.alignment.reward_model import RewardModel, centre_, last_hidden, last_tokens, rewards
 from lablib.architecture.decoder import CausalModel
 from lablib.pretraining.batching import Batch, windows_of
 from lablib.pretraining.loss import Loss
 from lablib.pretraining.recipe import Recipe
 from lablib.pretraining.record import Step
-from lablib.pretraining.span_corruption import padded
 from lablib.pretraining.training import train
 from lablib.tokens.tokenizer import Tokenizer
 
@@ -59,7 +58,7 @@ class PairBatches:
     """The batches of a run: pairs of a set that is read again and again, in a new order each time.
 
     Args:
-        pairs: the set. n: pairs a step. T: tokens of a row. pad: fills it. seed: of the order.
+        pairs: the set. n: pairs a step. T: the most tokens of a row. pad: fills it. seed: of the order.
 
     Raises:
         ValueError: no pair, a size below 1, or a response that with its prompt is longer than a row.
@@ -83,37 +82,30 @@ class PairBatches:
     def __call__(self, step: int) -> Batch:
         """The batch of a step (from 0)."""
         chosen = [self.pairs[number] for number in windows_of(step, len(self.pairs), self.n, self.seed)]
-        return pack_pairs(chosen, self.T, self.pad)
+        return padded_pairs(chosen, self.pad)
 
     def steps(self, epochs: float) -> int:
         """How many steps read the set so many times."""
         return max(1, round(epochs * len(self.pairs) / self.n))
 
 
-def pack_pairs(pairs: Sequence[Preference], T: int, pad: int) -> Batch:
-    """n pairs as packed rows: inputs, targets, mask (B, T), see above."""
-    texts = [[*p.prompt_ids, *ids] for p in pairs for ids in (p.chosen_ids, p.rejected_ids)]  # 2n, in turn
-    rows = first_fit_decreasing([len(text) for text in texts], T)
-    inputs = padded([[token for number in row for token in texts[number]] for row in rows], pad)
-    targets, mask = torch.zeros_like(inputs), torch.zeros_like(inputs, dtype=torch.bool)
-    for at, row in enumerate(rows):
-        end = -1
-        for number in row:
-            end += len(texts[number])
-            targets[at, end], mask[at, end] = number, True
-    return Batch(inputs, targets, mask)
+def padded_pairs(pairs: Sequence[Preference], pad: int) -> Batch:
+    """n pairs as 2n rows: inputs, targets, mask (2n, T), see above."""
+    rows = both_answers(pairs, pad)  # ids (2n, T), mask (2n, T − 1)
+    mask = torch.zeros_like(rows.ids, dtype=torch.bool).scatter(1, last_tokens(rows)[:, None], True)  # (2n, T)
+    return Batch(rows.ids, F.pad(rows.mask, (0, 1)).long(), mask)
 
 
-def packed_rewards(model: RewardModel, batch: Batch, bos: int) -> tuple[Tensor, Tensor]:
-    """Rewards of the chosen (n,) and of the rejected (n,) responses of a batch of `pack_pairs`; bos: the token that each begins with."""
-    assert batch.mask is not None, "a batch of pack_pairs has a mask"
-    hidden = packed_hidden(model.trunk, batch.inputs, segments_of(batch.inputs, bos))  # (B, T) -> (B, T, D)
-    found = model.head(hidden[batch.mask])[:, 0].float()  # (B, T, D) -> (2n, D) -> (2n,), row after row
-    in_turn = torch.zeros_like(found).scatter(0, batch.targets[batch.mask], found)  # (2n,), pair after pair
-    return in_turn[0::2], in_turn[1::2]
+def packed_rewards(model: RewardModel, batch: Batch) -> tuple[Tensor, Tensor]:
+    """Rewards of the chosen (n,) and of the rejected (n,) responses of a batch of `padded_pairs`, with gradients, nats."""
+    assert batch.mask is not None, "a batch of padded_pairs has a mask"
+    last, counts = batch.mask.int().argmax(dim=1), batch.targets[:, :-1].bool()  # (2n,), (2n, T − 1)
+    hidden = last_hidden(model.trunk, batch.inputs, counts, last)  # (2n, T) -> (2n, D)
+    chosen, rejected = model.head(hidden)[:, 0].float().chunk(2)  # (2n, D) -> (2n, 1) -> 2 × (n,)
+    return chosen, rejected
 
 
-def pair_nats(bos: int, loss: PairLoss = bradley_terry_loss) -> Loss:
+def pair_nats(loss: PairLoss = bradley_terry_loss) -> Loss:
     """The loss of a batch of pairs, as `training.train` takes it: a sum over the 2n places that count, each with its pair's loss.
 
     So the mean over the places, which the loop makes of it, is the mean over the pairs.
@@ -122,7 +114,7 @@ def pair_nats(bos: int, loss: PairLoss = bradley_terry_loss) -> Loss:
     def nats(model: nn.Module, batch: Batch) -> Tensor:
         if not isinstance(model, RewardModel):
             raise ValueError(f"model is a {type(model).__name__}: expected a RewardModel, in one process, not compiled")
-        return 2 * loss(*packed_rewards(model, batch, bos)).sum()
+        return 2 * loss(*packed_rewards(model, batch)).sum()
 
     return nats
 
@@ -150,12 +142,12 @@ def trained(
     """
     if recipe.accumulation != 1:
         raise ValueError(
-            f"accumulation = {recipe.accumulation}: expected 1, since a pair may stand in two rows; take a smaller batch"
+            f"accumulation = {recipe.accumulation}: expected 1, since the two rows of a pair must stay together; take a smaller batch"
         )
-    pad, bos = tokenizer.special[PAD], tokenizer.special[BEGIN]
+    pad = tokenizer.special[PAD]
     model = RewardModel(base, generator)
     batches = PairBatches(pairs, recipe.batch, recipe.context, pad, recipe.seed)
-    for step in train(model, batches, recipe, loss=pair_nats(bos, loss)):
+    for step in train(model, batches, recipe, loss=pair_nats(loss)):
         if watch is not None:
             watch(step, model)
     centre_(model, both_answers(pairs[:CENTRED], pad))

@@ -49,25 +49,36 @@ PAIRS = [pair(number) for number in range(120)]
 # ---------------------------------------------------------------- batches
 
 
+def one_a_row(model, pairs):
+    """Rewards of the chosen and of the rejected responses, each read alone, with its own prompt and without padding."""
+    return [
+        torch.cat([model(torch.tensor([[*p.prompt_ids, *ids(p)]]), torch.tensor([-1])) for p in pairs])
+        for ids in (lambda p: p.chosen_ids, lambda p: p.rejected_ids)
+    ]
+
+
 def test_packed_rewards_are_those_of_one_a_row():
     model = RewardModel(base(), torch.Generator().manual_seed(1)).eval()
     some = [pair(n, extra=n % 4) for n in range(9)]
-    batch = rt.pack_pairs(some, 40, PAD)
-    assert batch.inputs.shape[0] < 9  # 18 responses, several to a row
-    assert batch.tokens == 18
-    found = rt.packed_rewards(model, batch, BOS)
-    for mine, rows in zip(found, as_answers(some, PAD), strict=True):
-        expected = rewards(model, rows)
+    odd = replace(some[3], chosen_ids=(BOS, 5, *some[3].chosen_ids, BOS), rejected_ids=(PAD,))  # what a model may draw
+    some.append(odd)
+    batch = rt.padded_pairs(some, PAD)
+    assert batch.tokens == 20
+    found = rt.packed_rewards(model, batch)
+    for mine, expected in zip(found, one_a_row(model, some), strict=True):
         assert expected.std() > 1e-3
         torch.testing.assert_close(mine, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_the_mean_over_a_batch_is_the_mean_over_its_pairs():
     model, some = RewardModel(base(), torch.Generator().manual_seed(1)), PAIRS[:8]
-    batch = rt.pack_pairs(some, 40, PAD)
-    found = rt.pair_nats(BOS)(model, batch) / batch.tokens
-    expected = bradley_terry_loss(*(rewards(model, rows) for rows in as_answers(some, PAD))).mean()
+    batch = rt.padded_pairs(some, PAD)
+    found = rt.pair_nats()(model, batch) / batch.tokens
+    expected = bradley_terry_loss(*one_a_row(model, some)).mean()
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+    of_batch, of_rows = (torch.autograd.grad(loss, list(model.parameters())) for loss in (found, expected))
+    for mine, one in zip(of_batch, of_rows, strict=True):
+        torch.testing.assert_close(mine, one, rtol=1e-3, atol=1e-6)
 
 
 def test_an_epoch_reads_every_pair_once_and_a_step_is_repeatable():
@@ -160,7 +171,7 @@ def test_pairs_that_do_not_fit_are_named():
     with pytest.raises(ValueError, match="pairs is empty"):
         rt.evaluate(RewardModel(base()), [], PAD)
     with pytest.raises(ValueError, match="model is a Decoder: expected a RewardModel"):
-        rt.pair_nats(BOS)(base(), rt.pack_pairs(PAIRS[:2], 40, PAD))
+        rt.pair_nats()(base(), rt.padded_pairs(PAIRS[:2], PAD))
 
 
 def test_equal_gold_has_no_agreement_with_gold():
