@@ -34,7 +34,7 @@ from lablib.corpus.world.instructions import Instruction
 from lablib.pretraining.sampling import Sampling, entropy
 from lablib.tokens.tokenizer import Tokenizer
 
-ROWS = 128  # answers that pass through a model at once, where no gradient is asked for
+ROWS = 64  # answers that pass through a model at once, where no gradient is asked for: logits of all their tokens lie in memory
 
 
 @dataclass(frozen=True)
