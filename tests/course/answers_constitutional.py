@@ -394,6 +394,10 @@ def orders_of_the_judge(judge, questions):
     return judge(questions).sigmoid(), (-judge(turned)).sigmoid()
 
 
+def orders_double_afterwards(judge, questions):
+    return tuple(x.double() for x in orders_of_the_judge(judge, questions))
+
+
 def orders_list(judge, questions):
     return [x.tolist() for x in in_both_orders(judge, questions)]
 
@@ -714,6 +718,7 @@ WRONG = {
     "in_both_orders": [
         ("float32", orders_float, "loses the digits"),
         ("the judge's type", orders_of_the_judge, "loses the digits"),
+        ("double afterwards", orders_double_afterwards, "loses the digits"),
         ("lists", orders_list, "expected"),
         ("one tensor", orders_stacked, "expected 2 results"),
         orders_turned_prompt,

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from lablib.adaptation.adherence import Interval, score_interval
 from lablib.adaptation.chat import STOP, render
 from lablib.adaptation.critique import BREAKS, KEEPS, breaks
-from lablib.alignment.ai_labels import AILabel, Judge, Question, draw_principles, log_odds
+from lablib.alignment.ai_labels import AILabel, Judge, Question, draw_principles, in_both_orders, log_odds
 from lablib.alignment.constitution import Constitution, Principle, load
 from lablib.alignment.label_bias import Agreement, PositionBias, agreement, half, position_bias
 from lablib.alignment.log_probs import answers
@@ -606,7 +606,10 @@ def check_in_both_orders(attempt: Attempt) -> None:  # the results are (N,), in 
     names = ("read first", "read second")
     attempt.require(
         in_float64,
-        ["Tried with a judge that gives float32.", "The result has the wrong dtype: expected float64, twice."],
+        [
+            "Tried with a judge that gives float32.",
+            "The result has the digits of float32 only: expected float64, twice.",
+        ],
         FEW_DIGITS,
     )
     fixed: Judge = lambda questions: torch.full((len(questions),), 2.0)  # noqa: E731
@@ -627,9 +630,17 @@ FEW_DIGITS = "Near 0 and 1 float32 loses the digits: make the log-odds `.double(
 
 
 def in_float64(implementation: Implementation) -> bool:
-    """Whether both probabilities have the digits; what is no pair of tensors is told of elsewhere."""
-    result = implementation(biased, _questions())
-    return not isinstance(result, tuple) or all(x.dtype == torch.float64 for x in result if isinstance(x, Tensor))
+    """Whether both probabilities have the digits, not only the dtype; what is wrong otherwise is told of elsewhere."""
+    questions = _questions()
+    result = implementation(biased, questions)
+    if not isinstance(result, tuple) or len(result) != 2 or not all(isinstance(x, Tensor) for x in result):
+        return True
+    if any(x.dtype != torch.float64 for x in result):
+        return False
+    if any(x.layout != torch.strided or not torch.equal(x, x.float().double()) for x in result):
+        return True
+    pairs = list(zip(result, in_both_orders(biased, questions), strict=True))
+    return not all(found.shape == x.shape and torch.allclose(found, x, rtol=1e-5) for found, x in pairs)
 
 
 def tuple_of_two(result: Any) -> Any:
