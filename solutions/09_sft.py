@@ -51,7 +51,7 @@ from lablib.adaptation.faults import FAULTS
 from lablib.adaptation.loss_mask import Encoded
 from lablib.adaptation.packing import head_of, places_of, segments_of
 from lablib.adaptation.replay import Replayed
-from lablib.adaptation.sft import RECIPE, REPLAY, FromSet, prepared, tuned
+from lablib.adaptation.sft import RECIPE, FromSet, prepared, tuned
 from lablib.adaptation.sft_data import NOISY, SINGLE, conversations, fixed_set
 
 # %%
@@ -412,50 +412,51 @@ Gallery([Card(talk.kind, "\n".join(f"{role}: {text}" for role, text in talk.turn
 
 
 # %% [markdown]
-# And two rows of each batch hold no conversations but documents of the valley, of which every token counts, as in
+# And one row of each batch holds no conversations but documents of the valley, of which every token counts, as in
 # pre-training. Such *replay* (Robins 1995) is there against forgetting; further down you will see what happens
 # without.
 
 
 # %%
-n = lab.profile.pick(smoke=8, laptop=32)
+n, wide = lab.profile.pick(smoke=(8, T), laptop=(16, T // 2), gpu=(32, T))  # in wider rows attention costs more
 
 
 def talks_of(step: int) -> Batch:
     """The n conversations of a step, packed: they depend on the step only."""
     talks = islice(conversations(Random(f"lab 09 {step}")), n)
-    return packed([one for one in map(encoded, talks) if len(one) <= T + 1], T)
+    return packed([one for one in map(encoded, talks) if len(one) <= wide + 1], wide)
 
 
-batches = Replayed(talks_of, REPLAY, tokenizer, T)  # the same rows, and REPLAY rows of documents below them
+batches = Replayed(talks_of, 1, tokenizer, wide)  # the same rows, and one of documents below them
 
 # %% tags=["varies"]
 example_batch = batches(0)
 used = (example_batch.inputs != special[PAD]).float().mean()
-print(f"{len(example_batch.inputs)} rows of {T}: {used:.0%} of the places used, {example_batch.tokens:,} targets count")
+rows, learned = len(example_batch.inputs), example_batch.tokens
+print(f"{rows} rows of {wide}: {used:.0%} of the places used, {learned:,} targets count")
 
 # %% [markdown]
-# Does bfloat16 pay on this machine? (Lab 07: only where the chip has units for it.) A few steps of each tell.
+# Does bfloat16 pay on this machine? (Lab 07: only where the chip has units for it.) One row in each tells.
 
 # %% tags=["varies"]
 from lablib.measure import median_seconds
 
 
-def step_seconds(dtype: str) -> float:
-    """Seconds for the loss and its gradient of one batch."""
-    model = copy.deepcopy(base.model)
+def row_seconds(dtype: str) -> float:
+    """Seconds for the loss and its gradient of one row."""
+    model, batch = copy.deepcopy(base.model), example_batch.split(rows)[0]
 
     def once() -> None:
-        with autocast(example_batch.inputs.device, dtype):
-            nats = nats_of(model, example_batch)
+        with autocast(batch.inputs.device, dtype):
+            nats = nats_of(model, batch)
         nats.backward()
         nats.item()  # a GPU runs behind: wait for it
 
-    return median_seconds(once, 3)
+    return median_seconds(once, 1)
 
 
 # %% tags=["varies"]
-speed = {dtype: step_seconds(dtype) for dtype in ("float32", "bfloat16")}
+speed = {dtype: row_seconds(dtype) for dtype in ("float32", "bfloat16")}
 quicker = min(speed, key=lambda dtype: speed[dtype])
 print(", ".join(f"{dtype} {1e3 * seconds:.0f} ms" for dtype, seconds in speed.items()), "->", quicker)
 
@@ -468,8 +469,9 @@ print(", ".join(f"{dtype} {1e3 * seconds:.0f} ms" for dtype, seconds in speed.it
 # conversations will half of the answers be right? And what will be learned first?
 
 # %%
-steps = lab.profile.pick(smoke=4, laptop=600)
-recipe = replace(RECIPE, steps=steps, batch=n, context=T, dtype=quicker)
+in_two_minutes = 1200 if quicker == "bfloat16" else 350  # the more, the better; take 1,200 if you can wait
+steps = lab.profile.pick(smoke=4, laptop=in_two_minutes, gpu=600)
+recipe = replace(RECIPE, steps=steps, batch=n, context=wide, dtype=quicker)
 checked = adh.prompts(lab.profile.pick(smoke=4, laptop=48), "lab 09, on the way")
 moments = {round(steps * share) for share in (0.04, 0.1, 0.25, 0.5, 1.0)}
 before = adh.adherence(adh.scored(base.model, tokenizer, checked, "dialogue")).helpful[0]
@@ -522,8 +524,9 @@ for question in (0, 1):
 # **What to notice.** Compare the answers after the first steps with the later ones: what is right first, the form or
 # the fact? (And an answer that was right can be wrong again later: each step mends some and spoils a few.) About half
 # of the tokens that the loss counts are the answers', the rest is replay; so it cannot be compared with a loss of
-# pre-training. The command `lab train sft` is the same loop with more steps and with checkpoints: it makes the tuned
-# model that later labs use.
+# pre-training. How far it came depends on how many steps your machine had time for. The command `lab train sft` is the
+# same loop with more of them and with checkpoints: it makes the tuned model that later labs use, and of which you will
+# see the scores below.
 #
 # ## Base against tuned
 #
@@ -703,7 +706,7 @@ Picture(fig, "Gold scores against the size of a good set, with bands over seeds;
 # the *loss* tell which of the models will be the better one?
 
 # %% tags=["varies"]
-live_steps, live = lab.profile.pick(smoke=2, laptop=40), {}
+live_steps, live = lab.profile.pick(smoke=2, laptop=14, gpu=40), {}
 for label, size, mixture in (("300 good", 300, SINGLE), ("3,000 noisy", 3000, NOISY)):
     run = quality[label][0]
     talks = fixed_set(lab.profile.pick(smoke=20, laptop=size), mixture, run["seed"])
