@@ -522,8 +522,8 @@ for question in (0, 1):
 
 # %% [markdown]
 # **What to notice.** Compare the answers after the first steps with the later ones: what is right first, the form or
-# the fact? (And an answer that was right can be wrong again later: each step mends some and spoils a few.) About half
-# of the tokens that the loss counts are the answers', the rest is replay; so it cannot be compared with a loss of
+# the fact? (And an answer that was right can be wrong again later: each step mends some and spoils a few.) About two
+# thirds of the tokens that the loss counts are the answers', the rest is replay; so it cannot be compared with a loss of
 # pre-training. How far it came depends on how many steps your machine had time for. The command `lab train sft` is the
 # same loop with more of them and with checkpoints: it makes the tuned model that later labs use, and of which you will
 # see the scores below.

@@ -12,6 +12,7 @@ loss. Asked in words that were not in the lessons, it shows what it learned; ask
 Paper: Hu et al. 2021, "LoRA". Left out: quantised weights, and anything but answers in one sentence.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -86,12 +87,14 @@ class Pair:
     value: str
 
     def right(self, text: str) -> bool:
-        """Whether a text has the value in it, in whatever case.
+        """Whether a text has the value in it, as words of their own, in whatever case.
 
         >>> Pair("?", "The captain is Nance.", "Nance").right("It is captain nance, I think.")
         True
+        >>> Pair("?", "Two and two are 4.", "four|4").right("About 41.")
+        False
         """
-        return any(value.lower() in text.lower() for value in self.value.split("|"))
+        return any(re.search(rf"\b{re.escape(value)}\b", text, re.IGNORECASE) for value in self.value.split("|"))
 
 
 def _pairs(ships: Sequence[str], kept_words: bool) -> list[Pair]:

@@ -33,10 +33,10 @@ def tokenizer():
     return made
 
 
-def llama(tokenizer) -> nn.Module:
+def llama(tokenizer, seed: int = 0) -> nn.Module:
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     sizes = {"hidden_size": 64, "num_attention_heads": 2, "num_hidden_layers": 2, "intermediate_size": 96}
     ends = {"bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id}
     config = LlamaConfig(vocab_size=len(tokenizer), initializer_range=0.2, **sizes, **ends)
@@ -87,7 +87,7 @@ def test_questions_asked_together_get_the_answers_they_get_alone(tokenizer):
 
 
 def test_it_learns_the_facts_with_frozen_weights_and_can_be_switched_off(tokenizer):
-    model = llama(tokenizer)
+    model = llama(tokenizer, seed=1)  # one that does not say a value by chance
     before, questions = copies(model.named_parameters()), [pair.question for pair in real.lessons()[:2]]
     answered = real.answers(model, tokenizer, questions)
     adapted = real.adapted(model)
@@ -103,4 +103,5 @@ def test_it_learns_the_facts_with_frozen_weights_and_can_be_switched_off(tokeniz
     learned = real.answers(adapted, tokenizer, questions)
     assert all(pair.right(text) for pair, text in zip(real.lessons()[:2], learned, strict=True))
     with adapted.disable_adapter():
-        assert real.answers(adapted, tokenizer, questions) == answered != learned
+        assert real.answers(adapted, tokenizer, questions) == answered
+    assert not any(pair.right(text) for pair, text in zip(real.lessons()[:2], answered, strict=True))
