@@ -530,22 +530,30 @@ for question in (0, 1):
 #
 # ## Base against tuned
 #
-# The same prompts, side by side:
+# The same prompts, side by side. Beside the base and your model stands a third, which the course carries: `lab train
+# sft` made it by the same loop, in more steps than yours. (Some answers of its set have faults, on purpose: labs 12 to
+# 14 need something to align.)
 
 # %% tags=["varies"]
-answers = adh.respond(model, tokenizer, [one.prompt for one in few])
+carried = load("sft")
+carried.model.to(device)
+its = carried.record
+print(f"{carried.origin}: {its['recipe']['steps']} steps, {its['seconds']} s on {its['hardware']}")
+answers, longer = (adh.respond(one, tokenizer, [ask.prompt for ask in few]) for one in (model, carried.model))
+
+# %% tags=["varies"]
 marks = adh.judged(few, answers)
 Gallery(
     [
         Card(
             one.prompt,
-            f"base: {said['dialogue'][i]}\nSFT: {answers[i]}",
-            mark=f"helpful {marks[i].helpful:.1f}",
+            f"base: {said['dialogue'][i]}\nyours: {answers[i]}\ncarried: {longer[i]}",
+            mark=f"yours: helpful {marks[i].helpful:.1f}",
             good=marks[i].helpful == 1,
         )
         for i, one in enumerate(few)
     ],
-    letters=300,
+    letters=400,
 )
 
 # %% [markdown]
@@ -555,12 +563,13 @@ Gallery(
 # %% tags=["varies"]
 tested = adh.prompts_by_type(lab.profile.pick(smoke=1, laptop=6, gpu=40), "lab 09")
 results = {
-    "base, in a dialogue": adh.scored(base.model, tokenizer, tested, "dialogue"),
-    "tuned": adh.scored(model, tokenizer, tested),
+    "base, dialogue": adh.scored(base.model, tokenizer, tested, "dialogue"),
+    "yours": adh.scored(model, tokenizer, tested),
+    "carried": adh.scored(carried.model, tokenizer, tested),
 }
 for name, scored in results.items():
     found = adh.adherence(scored)
-    print(f"{name:<22}" + ", ".join("{} {:.2f} [{:.2f}, {:.2f}]".format(s, *getattr(found, s)) for s in adh.SCORES))
+    print(f"{name:<16}" + ", ".join("{} {:.2f} [{:.2f}, {:.2f}]".format(s, *getattr(found, s)) for s in adh.SCORES))
 
 
 # %%
@@ -573,24 +582,26 @@ def by_family(scored: list[adh.Judged]) -> dict[str, adh.Interval]:
 
 
 families = {name: by_family(scored) for name, scored in results.items()}
-ranked = sorted(families["tuned"], key=lambda type_: families["tuned"][type_][0])
+ranked = sorted(families["yours"], key=lambda type_: families["yours"][type_][0])
 
 # %% tags=["varies"]
-fig, ax = figure(width=8.2, height=0.6 + 0.2 * len(ranked))
-for name, shift, colour, marker in (("base, in a dialogue", 0.18, GREY, "o"), ("tuned", -0.18, COLOURS[0], "s")):
+fig, ax = figure(width=8.2, height=0.6 + 0.22 * len(ranked))
+looks = ((0.25, GREY, "o"), (0, COLOURS[0], "s"), (-0.25, COLOURS[2], "^"))
+for name, (shift, colour, marker) in zip(results, looks, strict=True):
     means, lows, highs = zip(*(families[name][type_] for type_ in ranked), strict=True)
     places = [y + shift for y in range(len(ranked))]
     ax.hlines(places, lows, highs, color=colour, alpha=0.4, linewidth=2)
     ax.plot(means, places, marker, color=colour, markersize=4.5, label=name)
 ax.set_yticks(range(len(ranked)), ranked, fontsize=8.5)
 ax.set(xlabel="gold-helpful (mean and 95 % interval)", xlim=(-0.02, 1.02), ylim=(-0.6, len(ranked) - 0.4))
-ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, frameon=False)
-Picture(fig, "For each type of instruction gold-helpful of the base and of the tuned model, each with its interval.")
+ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, frameon=False)
+Picture(fig, "For each type of instruction gold-helpful of the base and of two tuned models, each with its interval.")
 
 # %% [markdown]
 # **What to notice.** Read the intervals first: a few prompts can tell much better from no better, and hardly one type
 # from another. *harm* stands for requests that should be declined, where a refusal is the helpful answer, and
-# *similar* for requests that only sound like them, where a refusal is not.
+# *similar* for requests that only sound like them, where a refusal is not. What tells *yours* from *carried* is little
+# but the time spent: which types come first, and which are still at 0 with yours?
 #
 # And look at the printed lines above the figure: the base is the more *honest* one. Whoever says "I do not know" to
 # nearly everything tells nothing false; to answer is a risk.
@@ -637,7 +648,7 @@ for one in World().instructions(Random(2)):
 Gallery(cards)
 
 # %% [markdown]
-# The runs: the carried base model, tuned for the same number of steps on 300 good conversations; on 3,000 noisy ones;
+# The runs: the base model, tuned for the same number of steps on 300 good conversations; on 3,000 noisy ones;
 # on those of the noisy that a perfect filter would leave; on 3,000 good ones. Three seeds each, made once by the
 # command that the file names. **Guess the order.**
 
@@ -853,15 +864,10 @@ boxes(one.ids, one.counts, "A conversation about an answer: verdict and new answ
 # **What to notice.** The first answer is the assistant's, and grey: `skip=1` in your mask. If it were green, such
 # conversations would teach the model to do the very thing that the critique condemns.
 #
-# Can a tuned model do it? Ask the one that the course carries, made by `lab train sft` with the same recipe and more
-# steps than yours. (Some answers of its set have faults, on purpose: labs 12 to 14 need
-# something to align.)
+# Can a tuned model do it? Ask the carried one.
 
 # %% tags=["varies"]
-carried = load("sft")
-its = carried.record
 reached = "{:.3f} [{:.3f}, {:.3f}]".format(*its["adherence"]["helpful"])
-print(f"{carried.origin}: {its['recipe']['steps']} steps, {its['seconds']} s on {its['hardware']}")
 print(f"gold-helpful {reached} on {its['adherence']['n']} held-out prompts")
 
 # %% [markdown]

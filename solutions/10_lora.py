@@ -734,15 +734,15 @@ def over(name: str, measure: str) -> tuple[float, float, float]:
 
 
 tuned = [name for name in record if name != "base"]
-head = f"{'':<34}{'learns':>10}{'%':>8}{'s':>6}{'MB':>6}{'above':>8}{'gain':>7}{'seen':>6}{'facts':>7}{'forgot':>8}"
+head = f"{'':<31}{'learns':>10}{'%':>8}{'s':>6}{'MB':>6}{'above':>8}{'gain':>7}{'seen':>6}{'facts':>7}{'forgot':>8}"
 known = f"{over('base', 'seen')[0]:>6.2f}{over('base', 'facts')[0]:>7.2f}"
-print(f"{head}\n{'base':<60}{over('base', 'above')[0]:>12.3f}{0:>7.0%}{known}{0:>8.3f}")
+print(f"{head}\n{'base':<57}{over('base', 'above')[0]:>12.3f}{0:>7.0%}{known}{0:>8.3f}")
 for name in tuned:
     learns = record[name][0]["trainable"]
     cost = f"{learns:>10,}{100 * learns / sizes.parameters:>8.2f}"
     cost += f"{over(name, 'seconds')[0]:>6.0f}{megabytes(name):>6.0f}"
     what = f"{over(name, 'above')[0]:>8.3f}{over(name, 'gain')[0]:>7.0%}{over(name, 'seen')[0]:>6.2f}"
-    print(f"{name:<34}{cost}{what}{over(name, 'facts')[0]:>7.2f}{over(name, 'forgot')[0]:>8.3f}")
+    print(f"{name:<31}{cost}{what}{over(name, 'facts')[0]:>7.2f}{over(name, 'forgot')[0]:>8.3f}")
 
 # %% [markdown]
 # The columns: numbers that learn, and their share of the base; seconds and megabytes of training (weights, and all

@@ -632,7 +632,7 @@ for name, search, of in (
 ):
     row = measured(search, of, held_out)
     print(
-        f"{name:<40}"
+        f"{name}\n   "
         + "   ".join(f"{metric} {value:.3f} [{low:.3f}, {high:.3f}]" for metric, (value, low, high) in row.items())
     )
 print(f"{len(held_out)} questions")
@@ -696,7 +696,7 @@ said["copied, no model"] = [copied_sentence(q.text, one_found[q.id]) for q in so
 for number, q in enumerate(some):
     print(f"{q.text}   ({q.answer})")
     for name, answers in said.items():
-        print(f"   {'●' if q.accepts(answers[number]) else '○'} {name:<18}{answers[number][:80]!r}")
+        print(f"   {'●' if q.accepts(answers[number]) else '○'} {name:<18}{answers[number][:70]!r}")
 
 # %% [markdown]
 # Six questions say little. The record has all held-out ones, made by `python -m lablib.adaptation.rag_study`.
@@ -730,15 +730,15 @@ chart(
 
 # %% tags=["varies"]
 given = rag_record.by(parts.get("answers", []), "condition")
+print(f"{'':<16}{'all evidence in':<18}{'right where it is':<20}right where it is not" if given else "no record yet")
 for who, word in (("model", "{} found"), ("copier", "copied from {} found")):
     for k in (rag_study.K, *rag_study.MORE) if given else ():
         rows = given[word.format(k)]
-        line = f"{who:<8}{k} found: all evidence in {rag_record.share(rows, 'found')[0]:.2f} of the prompts; right "
-        for words_, of in (("where it is", True), ("where it is not", False)):
-            line += words_ + " {:.2f} [{:.2f}, {:.2f}]  ".format(
-                *rag_record.share([row for row in rows if row["found"] == of], "right")
-            )
-        print(line)
+        print(f"{who:<8}{k} found {rag_record.share(rows, 'found')[0]:.2f} of prompts   ", end="")
+        for of in (True, False):
+            some_rows = [row for row in rows if row["found"] == of]
+            print("{:.2f} [{:.2f}, {:.2f}]".format(*rag_record.share(some_rows, "right")), end="   ")
+        print()
 
 # %% [markdown]
 # **What to notice.** From *memory* to *1 found*: the open book is worth something, though little to this reader. From
@@ -784,7 +784,7 @@ for q, answer in zip(some, said["5 found"], strict=True):
         best = max(range(len(five_found[q.id])), key=lambda i: support(claim.text, five_found[q.id][i]))
         print(f"cites {list(claim.numbers) or 'nothing'}, best supported by [{best + 1}] ", end="")
         print(
-            f"({support(claim.text, five_found[q.id][best]):.2f}): {claim.text[:70]!r}",
+            f"({support(claim.text, five_found[q.id][best]):.2f}): {claim.text[:45]!r}",
             f"valid: {cited}" if claim.numbers else "",
         )
 
@@ -792,7 +792,7 @@ for q, answer in zip(some, said["5 found"], strict=True):
 for name in ("1 found", "5 found", "copied from 1 found") if given else ():
     rows = given[name]
     count = sum(row["citations"] for row in rows)
-    print(f"{name:<21}cite something: {rag_record.share(rows, 'citations')[0]:.2f} of {len(rows)} answers; ", end="")
+    print(f"{name}\n   {rag_record.share(rows, 'citations')[0]:.2f} of {len(rows)} answers cite something; ", end="")
     print(f"of {count} citations {sum(row['exist'] for row in rows)} name a passage that is there, ", end="")
     print(f"{sum(row['supported'] for row in rows)} have its words")
 
@@ -918,8 +918,8 @@ print(f"{question.text}\n{update.old} → {update.new}: {len(fresh)} of {len(chu
 # %% tags=["varies"]
 for words_, corpus in (("before", pages), ("after", changed)):
     sections = [chunk.searchable for chunk in PageSearch(corpus, encode).passages(question.text, rag_study.K)]
-    print(f"{words_:<8}model: {reader.answer(question.text, sections).text[:90]!r}")
-    print(f"        copied: {copied_sentence(question.text, sections)[:110]!r}")
+    print(f"{words_:<8}model: {reader.answer(question.text, sections).text[:80]!r}")
+    print(f"        copied: {copied_sentence(question.text, sections)[:80]!r}")
 
 # %% tags=["varies"]
 chart(
@@ -944,7 +944,7 @@ chart(
 victim = next(q for q in asked if q.id in rag_study.POISONED) if known & {"lstm", "retrieval"} else asked[0]
 for attack in ATTACKS:
     page = poisoned_page(victim.text, attack)
-    print(f"{attack:<24}{page.split('. ', 1)[1][:100]!r}")
+    print(f"{attack:<24}{page.split('. ', 1)[1][:70]!r}")
 poisoned = [*pages, Document(poisoned_page(victim.text, "plain order"), "poisoned", "an attacker")]
 ranks = [chunk.page for chunk in PageSearch(poisoned, encode).passages(victim.text, rag_study.K)]
 print(f"\nthe passages for {victim.text!r}: {ranks}")
@@ -989,10 +989,10 @@ interval_chart(
 # %% tags=["varies"]
 for defence, of in rag_record.by(parts.get("poison", []), "condition").items():
     print(f"{defence:<12}", end="")
-    for words_, attacked in (("no attack: right", False), ("attacked: right", True), ("obeyed", True)):
+    for words_, attacked, what in (("unharmed", False, "right"), ("attacked", True, "right"), ("", True, "obeyed")):
         group = [row for row in of if (row["attack"] != "no attack") == attacked]
-        line = rag_record.share(group, "obeyed" if words_ == "obeyed" else "right")
-        print(f"{words_} " + "{:.2f} [{:.2f}, {:.2f}]".format(*line), end="   ")
+        share = "{:.2f} [{:.2f}, {:.2f}]".format(*rag_record.share(group, what))
+        print(f"{words_} {what}".strip(), share, end="   ")
     print()
 
 # %% [markdown]

@@ -133,7 +133,7 @@ print(misalignment.table({"SFT": found}))
 measured = ("helpful", "honest", "harmless")
 for how, name in (("likeliest", "adherence"), ("drawn", "adherence_temperature_1")):
     scores = (f"{one} {{:.3f}} [{{:.3f}}, {{:.3f}}]".format(*sft.record[name][one]) for one in measured)
-    print(f"{how:<12}" + ", ".join(scores))
+    print(f"{how:<10}" + ", ".join(scores))
 
 # %% [markdown]
 # **What to notice.** Drawn answers are much less helpful, by far more than the intervals are wide. Each token that is
@@ -359,9 +359,9 @@ interval_chart(
 )
 
 # %%
-print(f"{'':<16}" + "".join(f"{name:>22}" for name in measures))
+print(f"{'':<13}" + "".join(f"{name:>21}" for name in measures))
 for label, runs in sizes.items():
-    print(f"{label:<16}" + "".join(ranged(seeds(runs, *path)) for path in measures.values()))
+    print(f"{label:<13}" + "".join(ranged(seeds(runs, *path), width=21) for path in measures.values()))
 print("\nthe same seed with more pairs, difference:")
 for few, many_pairs in (("500 pairs", "1,500 pairs"), ("1,500 pairs", "6,000 pairs")):
     for name in ("accuracy", "agrees with gold"):
@@ -901,9 +901,9 @@ for label, when, runs in stages:
 
 # %%
 names = {"helpful": ".2f", "honest": ".2f", "harmless": ".2f", "words": ".1f", "refuses_questions": ".0%"}
-print(f"{'':<10}" + "".join(f"{name.partition('_')[0]:>19}" for name in names))
+print(f"{'':<10}" + "".join(f"{name.partition('_')[0]:>18}" for name in names))
 for label, when, runs in stages:
-    print(f"{label:<10}" + "".join(ranged(seeds(runs, when, name), form, 19) for name, form in names.items()))
+    print(f"{label:<10}" + "".join(ranged(seeds(runs, when, name), form, 18) for name, form in names.items()))
 
 # %%
 gains = {
@@ -1088,12 +1088,13 @@ interval_chart(
 )
 
 # %%
-print(f"{'':<20}{'gold':>21}{'KL':>19}{'words':>19}{'says twice':>16}{'refuses':>17}")
+print(f"{'':<20}{'gold':>21}{'KL':>17}{'words':>7}{'says twice':>13}{'refuses':>16}")
 for label, runs in remedies.items():
     print(f"{label:<20}" + ranged(seeds(runs, "after", "gold", 0), width=21), end="")
-    for name, form, width in (("kl", ".1f", 19), ("words", ".1f", 19), ("says_twice", ".0%", 16)):
-        print(ranged(seeds(runs, "after", name), form, width), end="")
-    print(ranged(seeds(runs, "after", "refuses_questions"), ".0%", 17))
+    print(ranged(seeds(runs, "after", "kl"), ".1f", 17) + f"{seeds(runs, 'after', 'words')[0]:>7.1f}", end="")
+    for name, width in (("says_twice", 13), ("refuses_questions", 16)):
+        print(ranged(seeds(runs, "after", name), ".0%", width), end="")
+    print()
 
 # %% [markdown]
 # **What to notice.** Only the larger KL penalty keeps gold above the tuned model's with every seed: 0.893, from 0.885
@@ -1191,21 +1192,21 @@ for step in train_grpo(solver, sft.model, tokenizer, facts, verified, groups, ch
 
 # %%
 rivals = recorded("grpo")
-print(f"{'':<26}{'gold':>6}{'gain in gold':>25}{'KL':>17}{'words':>7}{'wrong':>19}{'MB':>6}")
+print(f"{'':<25}{'gold':>5}{'gain in gold':>24}{'KL':>15}{'words':>6}{'wrong':>17}{'MB':>5}")
 for label, runs in rivals.items():
     gold, words = seeds(runs, "after", "gold", 0)[0], seeds(runs, "after", "words")[0]
-    print(f"{label:<26}{gold:>6.3f}" + ranged(seeds(runs, "gained", 0), "+.3f", 25), end="")
-    print(ranged(seeds(runs, "after", "kl"), ".1f", 17) + f"{words:>7.1f}", end="")
-    print(ranged(seeds(runs, "after", "words_wrong"), ".1f", 19) + f"{runs[0]['megabytes']:>6.0f}")
+    print(f"{label:<25}{gold:>5.3f}" + ranged(seeds(runs, "gained", 0), "+.3f", 24), end="")
+    print(ranged(seeds(runs, "after", "kl"), ".1f", 15) + f"{words:>6.1f}", end="")
+    print(ranged(seeds(runs, "after", "words_wrong"), ".1f", 17) + f"{runs[0]['megabytes']:>5.0f}")
 
 # %%
-print(f"{'the same seed, difference':<37}{'gold':>25}{'KL':>21}{'wrong':>21}")
+print(f"{'the same seed, difference':<35}{'gold':>24}{'KL':>19}{'wrong':>19}")
 for kind in ("learned", "verified"):
     for one, other in (("GRPO", "PPO"), ("GRPO corrected", "GRPO")):
         both = rivals[f"{one}, {kind}"], rivals[f"{other}, {kind}"]
-        print(f"{kind + ': ' + one + ' less ' + other:<37}", end="")
-        print(ranged(differs(*both, "after", "gold", 0), "+.3f", 25), end="")
-        print("".join(ranged(differs(*both, "after", name), "+.1f", 21) for name in ("kl", "words_wrong")))
+        print(f"{kind + ': ' + one + ' less ' + other:<35}", end="")
+        print(ranged(differs(*both, "after", "gold", 0), "+.3f", 24), end="")
+        print("".join(ranged(differs(*both, "after", name), "+.1f", 19) for name in ("kl", "words_wrong")))
 
 # %%
 timed = recorded("seconds")

@@ -672,11 +672,12 @@ def gap(run: dict) -> float:
     return run["held_out"]["chosen_moved"] - run["held_out"]["rejected_moved"]
 
 
-print(f"{'':<14}{'gold':<22}{'KL':<18}{'words':<20}{'chosen moved':<23}h   mean [range] of 3 seeds")
+print("mean [range] of 3 seeds")
+print(f"{'':<14}{'gold':<21}{'KL':<17}{'words':<19}{'chosen moved':<22}h")
 for name, runs in strengths.items():
-    print(f"{name:<14}{band(runs, gold_after):<22}{band(runs, kl_after, 1):<18}", end="")
-    print(f"{band(runs, lambda run: run['after']['words'], 1):<20}", end="")
-    print(f"{band(runs, values['chosen moved (nats)'], 2):<23}{seen(runs, gap)[0]:.1f}")
+    print(f"{name:<14}{band(runs, gold_after):<21}{band(runs, kl_after, 1):<17}", end="")
+    print(f"{band(runs, lambda run: run['after']['words'], 1):<19}", end="")
+    print(f"{band(runs, values['chosen moved (nats)'], 2):<22}{seen(runs, gap)[0]:.1f}")
 all_runs = [run for runs in strengths.values() for run in runs]
 moves = [run["held_out"]["chosen_moved"] for run in all_runs]
 print(f"held-out chosen answers became less likely in {sum(x < 0 for x in moves)} of {len(moves)} runs")
@@ -731,13 +732,14 @@ Picture(fig, "Gold reward and held-out accuracy against the share of wrong label
 # %%
 sizes = {(run["learned_from"], run["held_out"]["n"]) for runs in noisy.values() for run in runs}
 print("pairs to learn from and held out, by seed:", ", ".join(f"{a} and {b}" for a, b in sorted(sizes)))
-print(f"{'':<14}{'gold less plain DPO':<24}{'gold less tuned':<24}{'accuracy':<22}{'KL':<17}h   mean [range], 3 seeds")
+print("mean [range] of 3 seeds")
+print(f"{'':<13}{'gold less plain DPO':<23}{'gold less tuned':<23}{'accuracy':<21}{'KL':<15}h")
 for name, runs in noisy.items():
     plain = {run["seed"]: gold_after(run) for run in noisy[f"dpo {runs[0]['flips']:g}"]}
     versus = band(runs, lambda run, plain=plain: gold_after(run) - plain[run["seed"]])
     accuracy = band(runs, lambda run: run["held_out"]["accuracy"])
-    print(f"{name:<14}{'' if name[:3] == 'dpo' else versus:<24}{band(runs, gain):<24}{accuracy:<22}", end="")
-    print(f"{band(runs, kl_after, 1):<17}{seen(runs, gap)[0]:.1f}")
+    print(f"{name:<13}{'' if name[:3] == 'dpo' else versus:<23}{band(runs, gain):<23}{accuracy:<21}", end="")
+    print(f"{band(runs, kl_after, 1):<15}{seen(runs, gap)[0]:.1f}")
 for name in ("dpo", "ipo"):
     lost = [gold_after(b) - gold_after(a) for a, b in zip(noisy[f"{name} 0"], noisy[f"{name} 0.4"], strict=True)]
     print(f"{NAMES[name]}: gold at 0.4 less gold at 0, by seed: " + ", ".join(f"{x:+.3f}" for x in lost))
@@ -878,7 +880,7 @@ ax.legend(fontsize=8.5, loc="center left", bbox_to_anchor=(1.0, 0.5))
 Picture(fig, "Gain in gold reward over the tuned model against KL, a dot for each run: best is high and left.")
 
 # %%
-print(f"{'':<15}{'gold less tuned':<24}{'KL':<19}{'words':>6}{'refuses':>9}   mean [range] of 3 seeds")
+print(f"{'':<15}{'gold less tuned':<24}{'KL':<19}{'words':>6}{'refuses':>9}   mean [range], 3 seeds")
 words, refused = (sum(run[of] for run in TUNED.values()) / 3 for of in ("words", "refuses_questions"))
 print(f"{'tuned model':<58}{words:>6.1f}{refused:>9.0%}")
 for name, runs in rivals.items():

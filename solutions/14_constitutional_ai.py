@@ -500,10 +500,10 @@ def scores(runs: Sequence[dict]) -> str:
     was, helped = (seen(runs, lambda run, m=m: run["before"][m][0])[0] for m in names[:2])
     harm, helpful, over = (seen(runs, lambda run, m=m: run["after"][m][0])[0] for m in names[:3])
     fold = was / harm if harm else float("inf")
-    return f"{was:>8.3f}{harm:>8.3f}{fold:>7.1f}×{helpful:>9.3f}{helpful - helped:>+9.3f}{over:>14.3f}"
+    return f"{was:>7.3f}{harm:>7.3f}{fold:>6.1f}×{helpful:>9.3f}{helpful - helped:>+8.3f}{over:>14.3f}"
 
 
-head = f"{'harm':>8}{'after':>8}{'fewer':>8}{'helpful':>9}{'change':>9}{'over-refusal':>14}"
+head = f"{'harm':>7}{'after':>7}{'fewer':>7}{'helpful':>9}{'change':>8}{'over-refusal':>14}"
 print(f"{'means of 3 seeds':<28}{head}")
 for name, runs in stage_runs.items():
     print(f"{name:<28}{scores(runs)}")
@@ -836,13 +836,13 @@ interval_chart(
 )
 
 # %%
-print(f"{'means of 3 seeds':<20}{'labels right':>13}{'RM right':>10}{head}{'nats':>8}")
+print(f"{'means of 3 seeds':<17}{'labels right':>13}{'RM right':>9}{head}{'nats':>6}")
 for name, runs in learn_runs.items():
     share = seen(runs, lambda run: run["labels_right"])[0]
     learned_reward = "reward_accuracy" in runs[0]
     rm = f"{seen(runs, lambda run: run['reward_accuracy'][0])[0]:.3f}" if learned_reward else "-"
     kl = f"{seen(runs, lambda run: run['kl'])[0]:.2f}" if learned_reward else "-"
-    print(f"{name:<20}{share:>13.3f}{rm:>10}{scores(runs)}{kl:>8}")
+    print(f"{name:<17}{share:>13.3f}{rm:>9}{scores(runs)}{kl:>6}")
 
 # %% [markdown]
 # *RM right* is how often the reward model orders a held-out pair as its own sort of labels does, and *nats* is the
@@ -960,7 +960,7 @@ Picture(fig, "How often the helping answer is chosen against the weight of the f
 
 # %%
 three = (*two, "admits not to know")
-print(f"{'':<28}{'by':<7}{'harm':>8}{'over-refusal':>14}{'admits':>8}   after two rounds, means of 3 seeds")
+print(f"{'':<28}{'by':<7}{'harm':>8}{'over-refusal':>14}{'admits':>8}   two rounds, means of 3 seeds")
 for name, runs in conflict_runs.items():
     for by_whom in ("one", "other", "both"):
         cells = [seen(runs, lambda run, m=m: run["by_round"][by_whom][-1][m][0])[0] for m in three]

@@ -300,13 +300,13 @@ for label, made in mine.items():
 # %% tags=["varies"]
 rows = [{"label": label, "seed": 0, **judged(made, shop)} for label, made in mine.items()]
 columns = ["helpful", "honest", "harmless", "over-refusal", "KL"]
-print(f"{'':<12}{'wins over SFT':>24}" + "".join(f"{name:>14}" for name in columns))
+print(f"{'':<12}{'wins over SFT':>21}" + "".join(f"{name:>{max(len(name), 5) + 2}}" for name in columns))
 for label in mine:
     rate = wins(table(rows, label, "gold", [0]), table(rows, "SFT", "gold", [0]))
     mean, low, high = bootstrap(rate)
-    cells = "".join(f"{table(rows, label, name, [0]).mean():>14.3f}" for name in columns)
+    cells = "".join(f"{table(rows, label, name, [0]).mean():>{max(len(name), 5) + 2}.3f}" for name in columns)
     bound = f" + ≤ {mine[label].kl_bound:.2f}" if mine[label].n > 1 else ""
-    print(f"{label:<12}{mean:>9.3f} [{low:.3f}, {high:.3f}]{cells}{bound}")
+    print(f"{label:<12}{mean:.3f} [{low:.3f}, {high:.3f}] {cells}{bound}")
 
 # %% [markdown]
 # **What to notice.** The width of the intervals, and what is missing: Student's. With one seed nobody can say how far
@@ -483,14 +483,14 @@ interval_chart(
 
 # %%
 carried("tokens")
-print(f"{'':<18}{'over-refusal':>23}{'KL':>16}{'of its seeds':>15}{'tokens':>8}{'gold':>8}{'its seed spread':>17}")
+print(f"{'':<17}{'over-refusal':>20}{'KL':>15}{'of its seeds':>14}{'tokens':>8}{'gold':>7}{'seed spread':>13}")
 for label, one in methods.items():
     refused, kl = one["over-refusal"], one["KL"]
     bound = f" + ≤ {one['kl_bound']:.2f}" if one["kl_bound"] else ""
     ends_of = f"{min(kl['seeds']):.2f} to {max(kl['seeds']):.2f}"
-    print(f"{label:<18}{refused['mean']:>8.3f} [{refused['low']:.3f}, {refused['high']:.3f}]", end="")
-    print(f"{kl['mean']:>{16 - len(bound)}.2f}{bound}{ends_of:>15}{one['tokens']['mean']:>8.1f}", end="")
-    print(f"{one['gold']['mean']:>8.3f}{one['gold']['spread']:>17.4f}")
+    print(f"{label:<17}{refused['mean']:.3f} [{refused['low']:.3f}, {refused['high']:.3f}]", end="")
+    print(f"{kl['mean']:>{15 - len(bound)}.2f}{bound}{ends_of:>14}{one['tokens']['mean']:>8.1f}", end="")
+    print(f"{one['gold']['mean']:>7.3f}{one['gold']['spread']:>13.4f}")
 far = torch.tensor(methods["DPO"]["KL"]["seeds"], dtype=torch.float64)
 print("KL of DPO {:.2f}, by Student from {:.2f} to {:.2f}".format(*seed_interval(far)))
 
@@ -498,12 +498,12 @@ print("KL of DPO {:.2f}, by Student from {:.2f} to {:.2f}".format(*seed_interval
 # *KL* is to the tuned model, nats per answer: at each token the exact sum over the vocabulary, over the answers that
 # were drawn. For best-of-N there is only a bound on what choosing adds, log N − (N − 1)/N, the mean of its three N.
 #
-# **What to notice.** The last column is a standard deviation, from three numbers. Look at SFT's first: it is one model
-# in all three seeds, nothing was trained, and still it has a spread, since each seed has prompts of its own and answers
-# are drawn. Every row has that much; only what goes far beyond it can come from training. And three numbers say little:
-# before one may call a method less stable than another, its deviation must be more than six times the other's. (Of two
-# variances from three seeds each the ratio must pass 39, the 97.5 % quantile of F with 2 and 2 degrees of freedom. That
-# is for rows that have nothing in common; ours have their prompts.)
+# **What to notice.** The last column is the standard deviation of gold over the seeds, from three numbers. Look at
+# SFT's first: it is one model in all three seeds, nothing was trained, and still it has a spread, since each seed has
+# prompts of its own and answers are drawn. Every row has that much; only what goes far beyond it can come from
+# training. And three numbers say little: before one may call a method less stable than another, its deviation must be
+# more than six times the other's. (Of two variances from three seeds each the ratio must pass 39, the 97.5 % quantile
+# of F with 2 and 2 degrees of freedom. That is for rows that have nothing in common; ours have their prompts.)
 #
 # SFT's spread is 0.0247, and eight of the nine have *less*: they come close to the full score on nearly all prompts, so
 # there is little left that could scatter. RLHF's 0.0063 beside DPO's 0.0112 is less than a factor of two: these runs
@@ -731,9 +731,9 @@ for label, score in sorted(zip(labels, worst.tolist(), strict=True), key=lambda 
 says = {1: "carried: above 0", -1: "carried: below 0", 0: "not carried"}
 for one in record["claims"]:
     d = one["found"]
-    print(f"{one['guide']}\n    {one['what']}: {d['mean']:+.3f}", end="")
+    print(f"{one['guide']} -> {says[one['carried']]}\n    {one['what']}: {d['mean']:+.3f}", end="")
     print(f"  bootstrap [{d['low']:+.3f}, {d['high']:+.3f}]", end="")
-    print(f"  Student [{d['seed_low']:+.3f}, {d['seed_high']:+.3f}]  -> {says[one['carried']]}")
+    print(f"  Student [{d['seed_low']:+.3f}, {d['seed_high']:+.3f}]")
 
 # %% [markdown]
 # **What to notice.** Of ten sentences none is carried. Three have one of the two intervals on one side. By the
@@ -885,10 +885,10 @@ Gallery(cards, letters=220)
 special = record["specialisation"]
 steps, guess = special["tuned"][-1]["steps"], special["tuned"][0]["chance"]
 print(f"{steps} steps each; a guess picks {guess:.3f} of the facts")
-print(f"{'':<36}{'numbers':>11}{'seeds':>7}{'above floor':>13}{'facts':>23}{'world':>9}")
+print(f"{'':<35}{'numbers':>10}{'seeds':>7}{'above floor':>13}{'facts':>23}{'world':>9}")
 for one in special["tuned"]:
     mean, low, high = one["facts"]
-    print(f"{one['row']:<14}{one['method']:<22}{one['trainable']:>11,}{one['seeds']:>7}", end="")
+    print(f"{one['row']:<14}{one['method']:<21}{one['trainable']:>10,}{one['seeds']:>7}", end="")
     print(f"{one['above_floor'][0]:>13.3f}{mean:>7.3f} [{low:.3f}, {high:.3f}]{one['world_loss'][0]:>9.3f}")
 
 # %%
