@@ -18,14 +18,16 @@ def dtype(x: Tensor) -> str:
 
 
 def describe(value: object) -> str:
-    """A value in a few words: `float32 tensor of shape (2, 3)`, `tuple of 2`, `int 3`.
+    """A value in a few words: `float32 tensor of shape (2, 3)`, `list [1, 2]`, `int 3`.
 
     >>> describe((torch.zeros(2, 3), None))
     'tuple of float32 tensor of shape (2, 3), None'
+    >>> describe([(1, 2), "a"])
+    "list [(1, 2), 'a']"
     """
     if isinstance(value, Tensor):
         return f"{dtype(value)} tensor of shape {shape(value)}"
-    if isinstance(value, tuple | list):
+    if isinstance(value, tuple | list) and (not value or not _plain(value)):
         return f"{type(value).__name__} of {', '.join(map(describe, value)) or 'nothing'}"
     if value is None:
         return "None"
@@ -33,7 +35,15 @@ def describe(value: object) -> str:
         text = repr(value)
     except Exception as error:
         return f"{type(value).__name__} whose repr raises {type(error).__name__}"
-    return f"{type(value).__name__} {text if len(text) <= 40 else text[:37] + '…'}"
+    most = 100 if isinstance(value, tuple | list) else 40
+    return f"{type(value).__name__} {text if len(text) <= most else text[: most - 3] + '…'}"
+
+
+def _plain(value: object) -> bool:
+    """Numbers and texts, or lists of them, however deep: Python's own way to write it is the shortest."""
+    if isinstance(value, tuple | list):
+        return type(value) in (tuple, list) and all(map(_plain, value))
+    return value is None or type(value) in (bool, int, float, str, bytes)
 
 
 def _close(actual: Tensor, expected: Tensor, rtol: float) -> Tensor:
@@ -67,18 +77,29 @@ def same(actual: object, expected: object, rtol: float) -> bool:
     return type(actual) is type(expected) and bool(actual == expected)
 
 
-def difference(name: str, actual: object, expected: object, rtol: float, axes: Sequence[str] = ()) -> list[str]:
+def difference(
+    name: str,
+    actual: object,
+    expected: object,
+    rtol: float,
+    axes: Sequence[str] = (),
+    parts: Sequence[str] = (),
+) -> list[str]:
     """How a result differs from the expected one, as lines for the learner; an empty list when it does not.
 
     Args:
         name: what the learner calls the result.
         axes: names of the result's axes, shown with a wrong shape.
+        parts: where several results are expected, what each is called, shown with a wrong number of them.
     """
     if actual is None and expected is not None:
         return [f"{name} is None: expected a {describe(expected)}.", "Is there a `return` at the end?"]
     if isinstance(expected, tuple):
         if not isinstance(actual, tuple | list) or len(actual) != len(expected):
-            return [f"{name}: expected {len(expected)} results, a {describe(expected)}; got a {describe(actual)}."]
+            if len(parts) != len(expected):
+                return [f"{name}: expected {len(expected)} results, a {describe(expected)}; got a {describe(actual)}."]
+            named = ", ".join(f"{part} ({describe(one)})" for part, one in zip(parts, expected, strict=True))
+            return [f"{name}: expected {len(expected)} results: {named}; got a {describe(actual)}."]
         return []  # each part is compared under its own name
     if not isinstance(expected, Tensor):
         if isinstance(expected, int | float) and (remedy := _to_plain(actual, type(expected).__name__)):

@@ -281,7 +281,7 @@ class Attempt:
     ) -> list[str]:
         if not isinstance(expected, tuple):
             return compare.difference(outputs[0], result, expected, rtol, axes)
-        lines = compare.difference("the result", result, expected, rtol)
+        lines = compare.difference("the result", result, expected, rtol, parts=outputs)
         if lines:
             return lines
         for number, (name, mine, right) in enumerate(zip(outputs, result, expected, strict=True)):

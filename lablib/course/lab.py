@@ -10,6 +10,7 @@ import contextlib
 import linecache
 import math
 import os
+import re
 import sys
 from dataclasses import dataclass
 from html import escape
@@ -21,6 +22,7 @@ from lablib.course.profile import Profile, current
 from lablib.course.sources import cell_source
 
 MARKS = {"passed": "✓", "not passed": "✗", "not attempted": "○"}
+EMPHASIS = re.compile(r"(?<![\w*])\*(?=[^\s*])([^*]*[^\s*])\*(?![\w*])")
 COLOURS = {"passed": "#009E73", "not passed": "#D55E00", "not attempted": "#0072B2"}
 
 
@@ -70,10 +72,10 @@ class Banner:
         parts = [f'<b style="color:{colour}">{MARKS[self.outcome]}</b> <b>{_code(self.title)}</b>']
         parts += [f"<div>{_code(line)}</div>" for line in self.lines]
         if self.cause:
-            parts.append(f"<div><b>Likely cause:</b> {_code(self.cause)}</div>")
+            parts.append(f"<div><b>Likely cause:</b> {_prose(self.cause)}</div>")
         if self.hint_number:
             parts.append(
-                f"<details><summary>Stuck? Open hint {self.hint_number} of 3</summary>{_code(self.hint)}</details>"
+                f"<details><summary>Stuck? Open hint {self.hint_number} of 3</summary>{_prose(self.hint)}</details>"
             )
         style = f"border-left:4px solid {colour};padding:2px 10px;margin:2px 0;line-height:1.5"
         return f'<div style="{style}">{"".join(parts)}</div>'
@@ -83,6 +85,15 @@ def _code(text: str) -> str:
     """Escape for HTML, with `backticks` as code."""
     pieces = escape(text).split("`")
     return "".join(f"<code>{piece}</code>" if i % 2 else piece for i, piece in enumerate(pieces))
+
+
+def _prose(text: str) -> str:
+    """The same for what an author wrote: *emphasis* outside of code, too."""
+    pieces = _code(text).split("<code>")  # each but the first: code</code>words
+    for i, piece in enumerate(pieces):
+        code, end, words = piece.rpartition("</code>")
+        pieces[i] = code + end + EMPHASIS.sub(r"<em>\1</em>", words)
+    return "<code>".join(pieces)
 
 
 def _show(view: object) -> None:

@@ -86,3 +86,16 @@ def test_all_zeros_never_pass_whatever_the_scale():
 def test_describe_is_short():
     assert describe("x" * 1000).endswith("…")
     assert describe([]) == "list of nothing"
+
+
+def test_lists_of_plain_things_are_written_as_python_writes_them():
+    assert describe([[1, 3], [4]]) == "list [[1, 3], [4]]"
+    assert describe((0.75, "a", None)) == "tuple (0.75, 'a', None)"
+    assert len(describe(list(range(1000)))) < 110
+    assert describe([ONES, 3]).startswith("list of float32 tensor")
+
+
+def test_a_wrong_number_of_results_is_said_with_their_names():
+    (line,) = difference("the result", 0.5, (ONES, 3), 1e-5, parts=("output", "the count"))
+    assert "expected 2 results: output (float32 tensor" in line
+    assert "the count (int 3); got a float 0.5" in line

@@ -148,6 +148,14 @@ def test_html_is_escaped():
     assert "Hint 1 of 3" in repr(banner)
 
 
+def test_an_authors_emphasis_is_emphasised_and_code_is_left_alone():
+    banner = Banner("not passed", "t", ("got 2 *3* 4",), "worse in *every* aim, `a *b* c`; x*y*z", "take *both*", 1)
+    html = banner._repr_html_()
+    assert "worse in <em>every</em> aim, <code>a *b* c</code>; x*y*z" in html
+    assert "take <em>both</em>" in html
+    assert "got 2 *3* 4" in html  # what was measured is shown as it is
+
+
 def test_a_kept_answer_is_used_on_another_day(shown, capsys):
     Notebook().run("import statistics\n" + GOOD + "print('noise')\n1 / 1", CHECK)
     assert (progress.answer_path("02", "attention_scores")).read_text().startswith("import statistics")

@@ -3,7 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import astuple
+from dataclasses import astuple, fields
 from functools import cache
 from random import Random
 from typing import Any
@@ -31,7 +31,8 @@ from lablib.alignment.self_critique import (
 )
 from lablib.architecture.decoder import CausalModel, Decoder, DecoderConfig
 from lablib.corpus.sources.conversations import Turn
-from lablib.course.exercise import Attempt, Exercise, Implementation, Mistake, Setup
+from lablib.course.compare import describe
+from lablib.course.exercise import Attempt, Exercise, Implementation, Mistake, NotPassed, Setup
 from lablib.tokens import course_tokenizer
 from lablib.tokens.tokenizer import Tokenizer
 
@@ -687,14 +688,22 @@ def _orders_reversed_list(judge: Judge, questions: Sequence[Question]) -> tuple[
 # ---------------------------------------------------------------- 7 agreement with gold
 
 
-def numbers(result: Any) -> Any:
-    """The fields of an `Agreement` or `PositionBias`, intervals taken apart; anything else as it is."""
-    if not isinstance(result, Agreement | PositionBias):
-        return result
-    found: list[Any] = []
-    for part in astuple(result):
-        found += part if isinstance(part, tuple) else [part]
-    return tuple(found)
+def numbers(kind: type[Agreement | PositionBias], case: str) -> Callable[[Any], Any]:
+    """Takes such a result apart: its fields, of an interval the mean and both ends. Of another kind it is not passed."""
+
+    def taken_apart(result: Any) -> tuple[Any, ...]:
+        if not isinstance(result, kind):
+            wanted = f"`{kind.__name__}({', '.join(field.name for field in fields(kind))})`"
+            forgotten = ["Is there a `return` at the end?"] * (result is None)
+            raise NotPassed(
+                [f"Tried with {case}.", f"The result is {describe(result)}: expected {wanted}.", *forgotten]
+            )
+        found: list[Any] = []
+        for part in astuple(result):
+            found += part if isinstance(part, tuple) else [part]
+        return tuple(found)
+
+    return taken_apart
 
 
 def parts(*names: str) -> tuple[str, ...]:
@@ -741,7 +750,7 @@ def check_agreement(attempt: Attempt) -> None:
         ("pairs that differ a little and much", MIXED, (0.01, 1.0, -0.9, -0.02, -1.0, 0.2, 0.1)),
         ("labels that are undecided", (_label(0.5, 0.5), _label(0.5, 0.9)), (1.0, 1.0)),
     ):  # fmt: skip
-        attempt.compare(case, setup=given(numbers, labels, gaps), outputs=outputs, rtol=1e-9)
+        attempt.compare(case, setup=given(numbers(Agreement, case), labels, gaps), outputs=outputs, rtol=1e-9)
     attempt.require(
         lambda made: _refuses(lambda: made(FAIR, (0.0, 0.0, 0.0)), "gaps"),
         ["Tried with three pairs that are equally good.", "Expected a ValueError whose message names gaps."],
@@ -839,7 +848,7 @@ def check_position_bias(attempt: Attempt) -> None:
         ("all sorts of labels", MIXED),
         ("a judge that likes the second place", tuple(_label(0.3, 0.8) for _ in range(5))),
     ):
-        attempt.compare(case, setup=given(numbers, labels), outputs=outputs, rtol=1e-9)
+        attempt.compare(case, setup=given(numbers(PositionBias, case), labels), outputs=outputs, rtol=1e-9)
 
 
 def _bias(
