@@ -28,7 +28,7 @@
 #
 # **You need** labs 02 to 04 for what is inside the model, and 06 for its tokens. **Time**: about four hours with the
 # fifteen exercises; a good place for a break is after *Killed, and resumed*. Running every cell takes about three
-# minutes on two CPU cores, and less than 1.5 GB of memory.
+# minutes on two CPU cores that have units for bfloat16, six or seven on others, and less than 1.5 GB of memory.
 #
 # An exercise that you leave blank, or have wrong, never stops you: the cell after it says so, and later cells use the
 # course's own version until yours passes.
