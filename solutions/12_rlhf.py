@@ -1088,13 +1088,11 @@ interval_chart(
 )
 
 # %%
-print(f"{'':<20}{'gold':>21}{'KL':>17}{'words':>7}{'says twice':>13}{'refuses':>16}")
+print(f"{'':<20}{'gold':>21}{'KL':>18}{'words':>18}{'refuses':>16}")
 for label, runs in remedies.items():
     print(f"{label:<20}" + ranged(seeds(runs, "after", "gold", 0), width=21), end="")
-    print(ranged(seeds(runs, "after", "kl"), ".1f", 17) + f"{seeds(runs, 'after', 'words')[0]:>7.1f}", end="")
-    for name, width in (("says_twice", 13), ("refuses_questions", 16)):
-        print(ranged(seeds(runs, "after", name), ".0%", width), end="")
-    print()
+    print("".join(ranged(seeds(runs, "after", name), ".1f", 18) for name in ("kl", "words")), end="")
+    print(ranged(seeds(runs, "after", "refuses_questions"), ".0%", 16))
 
 # %% [markdown]
 # **What to notice.** Only the larger KL penalty keeps gold above the tuned model's with every seed: 0.893, from 0.885
