@@ -821,7 +821,7 @@ for aim, lines in apart.items():
 # of the six differences from SFT that were carried, how many are carried again?
 
 # %%
-again = json.loads(data_path("experiments/comparison_again.json").read_text(encoding="utf-8"))
+again = json.loads(data_path("experiments/again/comparison_figures.json").read_text(encoding="utf-8"))
 print(f"{again['command']}, {len(again['seeds'])} seeds, on {again['hardware']}")
 for label, one in methods.items():
     new = {aim: again["methods"][label][aim]["mean"] for aim in ("gold", *three, "over-refusal", "KL", "tokens")}

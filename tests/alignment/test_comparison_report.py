@@ -27,6 +27,7 @@ from lablib.alignment.comparison_summary import (
 from lablib.alignment.misalignment import KINDS
 from lablib.alignment.specialisation import retrieval, specialisation
 from lablib.alignment.win_rate import measured, variance_parts, wins
+from lablib.paths import data_path
 
 N = 6  # prompts of a kind
 EVIL = "<script>alert('x')</script> & \"quoted\""
@@ -142,6 +143,34 @@ def test_the_figures_are_those_of_the_runs(found):
     assert found["methods"]["CAI"]["win rate"]["high"] < 0.1
     assert found["methods"]["best of N"]["kl_bound"] == 1.5
     assert json.loads(json.dumps(found)) == found
+
+
+def taken_apart(found):
+    """The numbers of a JSON value, in order, and all else with None in their places."""
+    if isinstance(found, float):
+        return [found], None
+    if not isinstance(found, dict | list):
+        return [], found
+    parts = [taken_apart(one) for one in (found.values() if isinstance(found, dict) else found)]
+    words = [word for _, word in parts]
+    names = list(found) if isinstance(found, dict) else None
+    return [number for numbers, _ in parts for number in numbers], (names, words)
+
+
+@pytest.mark.parametrize("folder", ["experiments", "experiments/again"])
+def test_the_committed_figures_are_those_of_the_committed_runs(folder):
+    """Each measured number, the differences and the claims; to the last of the five decimals, which may be rounded otherwise elsewhere."""
+    rows, told = (
+        json.loads(data_path(f"{folder}/{name}.json").read_text(encoding="utf-8"))
+        for name in ("comparison", "comparison_figures")
+    )
+    lines = {label: [one["lines"], one["stages"]] for label, one in told["methods"].items()}
+    made = json.loads(json.dumps(figures(rows["runs"], lines, {}, torch.Generator().manual_seed(0))))
+    assert len(made["methods"]) == 10
+    for part in ("methods", "claims", "shown"):
+        (mine, words), (theirs, other_words) = taken_apart(made[part]), taken_apart(told[part])
+        assert words == other_words
+        assert mine == pytest.approx(theirs, abs=1.5e-5, rel=1e-12)
 
 
 def test_methods_are_compared_by_their_differences_on_the_same_prompts(found):
