@@ -600,8 +600,8 @@ Picture(fig, "For each type of instruction gold-helpful of the base and of two t
 # %% [markdown]
 # **What to notice.** Read the intervals first: a few prompts can tell much better from no better, and hardly one type
 # from another. *harm* stands for requests that should be declined, where a refusal is the helpful answer, and
-# *similar* for requests that only sound like them, where a refusal is not. *carried* had
-# more time than *yours*: which types come first, which are still at 0 with yours, and which with both?
+# *similar* for requests that only sound like them, where a refusal is not. *carried* had more time than *yours*: which
+# types come first, which are still at 0 with yours, and which with both?
 #
 # And look at the printed lines above the figure: the base is the more *honest* one. Whoever says "I do not know" to
 # nearly everything tells nothing false; to answer is a risk.

@@ -815,10 +815,12 @@ for aim, lines in apart.items():
 # %% [markdown]
 # ### Would it come out again?
 #
-# Here is the same command a second time, on the CPU of another computer: same seeds, same prompts, same settings. Only
-# the sums are rounded otherwise. That is enough for a drawn token to fall on the other side, and some hundred steps
-# later it is another run. **Guess:** how many of the ten methods land within their own intervals (the bootstrap's)? And
-# of the six differences from SFT that were carried, how many are carried again?
+# Here is the same command a second time, on the CPU of another computer: same seeds, same prompts, same settings. Two
+# small things differ. The sums are rounded otherwise; and the reward models read every pair whole, where for the record
+# an answer in which `<|bos|>` had been drawn, a rare one, was cut there. That is enough for a drawn token to fall on
+# the other side, and some hundred steps later it is another run. **Guess:** how many of the ten methods land within
+# their own intervals (the bootstrap's)? And of the six differences from SFT that were carried, how many are carried
+# again?
 
 # %%
 again = json.loads(data_path("experiments/again/comparison_figures.json").read_text(encoding="utf-8"))
@@ -859,8 +861,8 @@ print(f"more gold than SFT, carried now: {'; '.join(ahead)}")
 #
 # Then the conclusions. The sentences of the table have the verdicts that they had, and all 27 differences from SFT
 # their signs. But of the six that were carried two are carried again, and three are new: a line that just clears 0
-# clears it or not as the rounding falls. *Trust no single line* was not modesty. The plain result does come out again:
-# all eight who learned from somebody's judgement have more gold than SFT, carried.
+# clears it or not as such small things fall. *Trust no single line* was not modesty. The plain result does come out
+# again: all eight who learned from somebody's judgement have more gold than SFT, carried.
 
 # %% [markdown]
 # ### What were CAI's labels worth?

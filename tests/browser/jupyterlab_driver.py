@@ -456,7 +456,7 @@ def _move_slider(browser: Browser, report: Report, name: str) -> None:
     for _ in range(6):
         handles[0].send_keys(Keys.ARROW_LEFT if at_its_end else Keys.ARROW_RIGHT)
     with contextlib.suppress(AssertionError):
-        wait_for(lambda: browser.script(look, handles[0]) != before, 30, lambda: "")  # on a busy machine, too
+        wait_for(lambda: browser.script(look, handles[0]) != before, 10, lambda: "")
         report.slider_changed_picture = True
         time.sleep(1)
     browser.screenshot(f"{name}-slider-after")
