@@ -19,11 +19,13 @@ Left out: sharing what two responses have in common; kernels that skip the empty
 """
 
 from dataclasses import dataclass, field
+from typing import cast
 
 import torch
 from torch import Tensor
 
-from lablib.architecture.decoder import CausalModel
+from lablib.architecture.decoder import Block, CausalModel
+from lablib.architecture.layers import pre_norm
 
 WIDTH = 128  # tokens of a packed row, where no answer is longer: in longer rows attention costs more, in shorter ones less fits
 STEP = 64  # sizes of matrices are multiples of it: for each size in bfloat16 a CPU keeps a program (`adaptation.packing.places_of`)
@@ -152,21 +154,30 @@ def tree_mask(prompts: Tensor, responses: Tensor) -> Tensor:
     return (same & mine).tril()
 
 
-def counted_hidden(model: CausalModel, inputs: Tensor, mask: Tensor) -> Tensor:
+def counted_hidden(model: CausalModel, inputs: Tensor, mask: Tensor, only: Tensor | None = None) -> Tensor:
     """What the last norm hands to the head at the places that count: `model.hidden(inputs)[mask]`, in less time.
 
+    Behind the last attention no token is looked at any more. So only those that are asked for go through the last feed-forward network,
+    which in a reward model, read at one token of each response, saves a sixth of all arithmetic (4 layers).
+
     Args:
-        inputs, mask: (N, T), as in `pack_answers`.
+        inputs, mask: (N, T), as in `pack_answers`. only: which of the n that count, (k,) numbers from 0 to n − 1; None: all.
 
     Returns:
         (m, D): the n that count, row after row; behind them there may be others, which belong to nothing (see `PackedAnswers.places`).
+        With `only` (k, D): these and no others.
     """
     if type(model).hidden is not CausalModel.hidden:  # it puts tokens of its own in front of a row, or looks ahead
-        return model.hidden(inputs)[mask]  # (N, T) -> (N, T, D) -> (n, D)
+        hidden = model.hidden(inputs)[mask]  # (N, T) -> (N, T, D) -> (n, D)
+        return hidden if only is None else hidden[only]
     model.check(inputs, None, None)
     packed = pack_answers(inputs, mask)
+    places = packed.places if only is None else packed.places[only]
     x, angles = model.place(model.embedding(packed.ids), packed.positions)  # (B, S) -> (B, S, D)
     look = tree_mask(packed.prompts, packed.responses)[:, None]  # (B, S, S) -> (B, 1, S, S), the same for every head
-    for layer in model.layers:
+    *layers, last = cast(list[Block], list(model.layers))
+    for layer in layers:
         x = layer(x, look, angles)
-    return model.norm(x.flatten(0, 1)[packed.places])  # (B, S, D) -> (B·S, D) -> (m, D)
+    x = pre_norm(x, lambda x: last.attention(x, look, angles)[0], last.norm_1)  # (B, S, D)
+    x = x.flatten(0, 1)[places]  # (B, S, D) -> (B·S, D) -> (m, D), or (k, D)
+    return model.norm(pre_norm(x, last.feed_forward, last.norm_2))

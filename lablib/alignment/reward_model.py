@@ -98,7 +98,7 @@ def last_hidden(trunk: CausalModel, ids: Tensor, mask: Tensor, last: Tensor) -> 
     Args: ids (n, T + 1), mask (n, T): of answers. last: the places of their last tokens, (n,).
     """
     counts = F.pad(mask, (0, 1)).scatter(1, last[:, None], True)  # (n, T + 1): from the prompt's last token on
-    return counted_hidden(trunk, ids, counts)[counts.sum(dim=1).cumsum(dim=0) - 1]  # (m, D) -> (n, D)
+    return counted_hidden(trunk, ids, counts, counts.sum(dim=1).cumsum(dim=0) - 1)  # (n, T + 1) -> (n, D)
 
 
 @torch.no_grad()

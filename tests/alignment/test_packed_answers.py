@@ -92,6 +92,22 @@ def test_hidden_states_and_gradients_are_those_of_padded_rows(kind, rows, pad):
         same(mine[name], theirs[name])
 
 
+@pytest.mark.parametrize("kind", KINDS)
+@settings(max_examples=8, deadline=None)
+@given(rows=batches, some=st.data())
+def test_some_of_the_places_are_those_of_padded_rows_with_their_gradients(kind, rows, some):
+    model, batch = MODELS[kind], answers(*zip(*rows, strict=True), pad=0)
+    if not (n := int(batch.mask.sum())):
+        return
+    only = torch.tensor(some.draw(st.lists(st.integers(0, n - 1), min_size=1, max_size=6)))  # in any order, some twice
+    found, expected = counted_hidden(model, batch.inputs, batch.mask, only), padded(model, batch)[only]
+    same(found.detach(), expected.detach())
+    mine, theirs = (gradients(model, weighted(x)) for x in (found, expected))
+    assert mine.keys() == theirs.keys()
+    for name in theirs:
+        same(mine[name], theirs[name])
+
+
 @settings(max_examples=10, deadline=None)
 @given(rows=long_ones, seed=st.integers(0, 99))
 def test_many_long_answers_fill_several_rows(rows, seed):
@@ -251,7 +267,9 @@ def test_places_need_not_lie_side_by_side():
 def test_a_model_that_puts_tokens_in_front_reads_padded_rows():
     tuned = PromptTuned(some_model(), 3, generator=torch.Generator().manual_seed(0)).double()
     batch = answers([[1, 2], [1, 2], [3]], [[4, 5, 6], [7], [8, 9]], pad=0)
-    same(counted_hidden(tuned, batch.inputs, batch.mask).detach(), padded(tuned, batch).detach())
+    expected = padded(tuned, batch).detach()
+    same(counted_hidden(tuned, batch.inputs, batch.mask).detach(), expected)
+    same(counted_hidden(tuned, batch.inputs, batch.mask, torch.tensor([2, 0])).detach(), expected[[2, 0]])
 
 
 def test_a_token_outside_the_vocabulary_is_refused():
