@@ -1014,8 +1014,11 @@ Picture(fig, "Gains against √KL for RL and best-of-N: left the true reward wit
 # %% tags=["varies"]
 most = lab.profile.pick(smoke=4, laptop=16)
 asked_now = Prompts(lab.profile.pick(smoke=4, laptop=24), 5, "held_out")(0)
-many = roll_out(sft.model, sft.model, None, tokenizer, asked_now, torch.Generator().manual_seed(5), most)
-scores, golds = proxy(many).view(-1, most), torch.tensor(gold_scores(many.responses)).view(-1, most)
+chance, found = torch.Generator().manual_seed(5), []
+for at in range(0, len(asked_now), 4):  # a few prompts at a time, which takes less memory
+    many = roll_out(sft.model, sft.model, None, tokenizer, asked_now[at : at + 4], chance, most)
+    found.append(torch.stack([proxy(many), torch.tensor(gold_scores(many.responses))]))
+scores, golds = torch.cat(found, dim=1).view(2, -1, most)  # of each prompt its answers
 for point in best_of_n_curve(scores, golds, [n for n in (1, 2, 4, 8, 16) if n <= most]):
     print(f"best of {point.n:<4}KL at most {point.kl:.2f}, learned reward {point.proxy:+.2f}, gold {point.gold:.3f}")
 

@@ -615,7 +615,8 @@ print(f"over three seeds' prompts {sum(run['gold'][0] for run in TUNED.values())
 # **What to notice.** The record does not bear the choice out. At 2e-4 this seed has at least as much gold as at 5e-4,
 # and stayed much nearer to the tuned model. The intervals of these two overlap, so one seed cannot decide; only 2e-3
 # lies clearly below the others. Why not take 2e-4, then? Because this seed's prompts judge the studies below, too:
-# whoever chooses by them has seen the exam. So what follows is DPO at a rate that may well be too high for it.
+# whoever chooses by them has seen the exam. So what follows is DPO at a rate that may well be too high for it. (Lab 15
+# draws prompts of its own, so it may take 2e-4, and does.)
 
 
 # %%

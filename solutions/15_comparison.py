@@ -315,10 +315,10 @@ for label in mine:
 #
 # ## The record
 #
-# `lab compare` did the same with ten times a laptop's budget, all methods, three seeds. You can do it again, with `lab
-# compare --out mine`. This record was made on a GPU, CAI's three rows on a CPU; the same command runs on a laptop's
-# CPU, in hours. Whether the same comes out there is asked further down. (It also writes most of what follows as one
-# page, `comparison.html`, which opens in any browser and needs no notebook.)
+# `lab compare` did the same with ten times a laptop's budget, all methods, five seeds. You can do it again, with `lab
+# compare --out mine`: in hours on two cores of a CPU, where this record was made, in minutes on a GPU. (It also writes
+# most of what follows as one page, `comparison.html`, which opens in any browser and needs no notebook; and with
+# `--against` and the folder of another report it says which of its means lie within that one's intervals.)
 
 # %%
 record, whole = (
@@ -338,11 +338,12 @@ for label, one in methods.items():
 # %% [markdown]
 # *In memory*: models at the same time, the policy among them. *Human*, *AI*: labels by people and by the model; these
 # and *TFLOP* are means over the seeds. *Lines of code*: counted by a program, in the modules that the method needs
-# beyond tuning; yours would be others. "DPO, same labels" has the labels of RLHF and leaves most of its budget unspent:
-# *equal labels* is another fair question than equal compute, and may have another answer.
+# beyond tuning; yours would be others. Two rows leave most of their budget unspent. "DPO, same labels" has the labels
+# of RLHF: *equal labels* is another fair question than equal compute, and may have another answer. "CAI, stage 1" stops
+# where CAI begins to label.
 #
 # **What to notice.** *Equal* is meant with a grain of salt. Three methods ask for as many pairs as the budget will pay,
-# and foresee what they cost from the first 64. So the seeds of DPO, IPO and "CAI, then DPO" ended between 10.6 and 12.8
+# and foresee what they cost from the first 64. So the seeds of DPO, IPO and "CAI, then DPO" ended between 10.5 and 12.7
 # of the 12 TFLOP. PPO ends with a whole step, up to 0.3 above. And N is foreseen like that, too: it differs from seed
 # to seed.
 #
@@ -419,11 +420,12 @@ interval_chart(
 )
 
 # %% [markdown]
-# **What to notice.** Eight of the nine lie above 1/2, with both intervals: the seven who learned from people's labels,
-# in whatever way, and CAI, which had none. "More SFT" does not, with either interval, and it is not shown to lie below.
-# The eight have rates from 0.558 to 0.577, and each of their intervals is longer than that: who is first among them was
-# chance, as far as this figure can tell. And why so near to 1/2? A tie counts half, and where the tuned model's answer
-# has the full score already, nobody can win.
+# **What to notice.** Nine of the ten lie above 1/2, with both intervals: the seven who learned from people's labels, in
+# whatever way, and both rows of CAI, which had none. "More SFT" lies below, by both intervals and by a hair: it loses a
+# few more comparisons than it wins. The seven who trained, or chose, for the whole budget and with somebody's judgement
+# have rates from 0.552 to 0.573, and their lines overlap: who is first among them this figure cannot tell. Lower are
+# the two who left most of the budget unspent, 0.539 and 0.529. And why so near to 1/2? A tie counts half, and where the
+# tuned model's answer has the full score already, nobody can win.
 #
 # A win rate is a comparison already. For all else our rule asks for the *difference*, prompt by prompt: two intervals
 # side by side would not know that both methods had the same prompts. The record has the bootstrap of the differences.
@@ -465,20 +467,20 @@ interval_chart(
 )
 
 # %% [markdown]
-# **What to notice.** Six of 27 are carried, all of them gains. Five are in honesty: RLHF, "DPO, same labels", CAI and
-# both hybrids. (Best-of-N misses by a hair, and DPO and IPO by little: that these five have what those three lack,
-# nobody has shown.) One is in helpfulness. *None* is in harmlessness, where the dots lie farthest out. Look at SFT's
-# own seeds there: one and the same model scores 0.921, 0.842 and 0.771, on other prompts. Whoever makes next to no
-# mistake is ahead of it by as little, or as much, as it lacks in that seed, and three such unlike gains are too few for
-# Student. So this is a gain which three seeds do not carry, and no sign that there is none.
+# **What to notice.** 24 of 30 are carried, all of them gains. In honesty and in harmlessness they are nine of ten:
+# everybody but "more SFT". In helpfulness they are six: all who learned from people's labels, but for best-of-N. CAI's
+# two rows are not among them. Nobody has less of anything, as far as these intervals reach: where a dot lies to the
+# left, its line touches 0. So in these three nobody is shown to have paid for one with another. (What else one can pay
+# with comes next.)
 #
-# Nobody has less of anything, as far as these intervals reach: two dots alone lie to the left, both of "more SFT", and
-# their lines touch 0. So nobody is shown to have paid for one with another.
+# SFT's own seeds are one and the same model, on other prompts. Where they lie close together, as in harmlessness, a
+# gain is carried with ease; and in helpfulness, where its prompts are hard for everybody, gains are smaller and their
+# lines as long.
 #
-# These are 27 differences, and nobody wrote them down before. Were there none at all, Student's interval would carry
-# one or two of them all the same, on average (27 · 0.05 = 1.35). Nor are they 27 witnesses: SFT's answers are in all of
+# These are 30 differences, and nobody wrote them down before. Were there none at all, Student's interval would carry
+# one or two of them all the same, on average (30 · 0.05 = 1.5). Nor are they 30 witnesses: SFT's answers are in all of
 # them, and if those were drawn badly, all methods shine. So look for what several methods have in common, and trust no
-# single line.
+# single line that just clears 0, such as RLHF's in helpfulness.
 
 # %%
 carried("tokens")
@@ -490,35 +492,43 @@ for label, one in methods.items():
     print(f"{label:<17}{refused['mean']:.3f} [{refused['low']:.3f}, {refused['high']:.3f}]", end="")
     print(f"{kl['mean']:>{15 - len(bound)}.2f}{bound}{ends_of:>14}{one['tokens']['mean']:>8.1f}", end="")
     print(f"{one['gold']['mean']:>7.3f}{one['gold']['spread']:>13.4f}")
-far = torch.tensor(methods["DPO"]["KL"]["seeds"], dtype=torch.float64)
-print("KL of DPO {:.2f}, by Student from {:.2f} to {:.2f}".format(*seed_interval(far)))
+
+# %%
+for run in every_run:
+    if run["label"] == "CAI, then DPO":
+        nats = torch.tensor(run["scores"]["kl"])
+        far = (nats > 5).float().mean()
+        print(f"CAI, then DPO, seed {run['seed']}: median KL {nats.median():.2f}, above 5 in {far:.1%} of the answers")
+whole_mean = torch.tensor(methods["CAI, then DPO"]["KL"]["seeds"], dtype=torch.float64)
+print("its mean KL {:.2f}, by Student from {:.2f} to {:.2f}; from its first seed:".format(*seed_interval(whole_mean)))
+for prompt, said, _ in record["shown"]["CAI, then DPO"][:4]:
+    print(f"    {prompt} -> {said}")
 
 # %% [markdown]
 # *KL* is to the tuned model, nats per answer: at each token the exact sum over the vocabulary, over the answers that
-# were drawn. For best-of-N there is only a bound on what choosing adds, log N − (N − 1)/N, the mean of its three N.
+# were drawn. For best-of-N there is only a bound on what choosing adds, log N − (N − 1)/N, the mean of its five N.
 #
-# **What to notice.** The last column is the standard deviation of gold over the seeds, from three numbers. Look at
-# SFT's first: it is one model in all three seeds, nothing was trained, and still it has a spread, since each seed has
-# prompts of its own and answers are drawn. Every row has that much; only what goes far beyond it can come from
-# training. And three numbers say little: before one may call a method less stable than another, its deviation must be
-# more than six times the other's. (Of two variances from three seeds each the ratio must pass 39, the 97.5 % quantile
-# of F with 2 and 2 degrees of freedom. That is for rows that have nothing in common; ours have their prompts.)
+# **What to notice.** The last column is the standard deviation of gold over the seeds, from five numbers. Look at SFT's
+# first: it is one model in all seeds, nothing was trained, and still it has a spread, since each seed has prompts of
+# its own and answers are drawn. Every row has that much; only what goes far beyond it can come from training. And five
+# numbers say little: before one may call a method less stable than another, its deviation must be more than three times
+# the other's. (Of two variances from five seeds each the ratio must pass 9.6, the 97.5 % quantile of F with 4 and 4
+# degrees of freedom. That is for rows that have nothing in common; ours have their prompts.) RLHF's 0.0059 beside DPO's
+# 0.0044 does not come near: these runs cannot tell which of the two is more stable. "CAI, then DPO" beside IPO, 0.0134
+# and 0.0023, does. (But there are 55 pairs of rows, and these two are the ends.) The next section asks why rows
+# scatter.
 #
-# SFT's spread is 0.0247, and eight of the nine have *less*: they come close to the full score on nearly all prompts, so
-# there is little left that could scatter. RLHF's 0.0063 beside DPO's 0.0112 is less than a factor of two: these runs
-# cannot tell which of the two is more stable. "More SFT" has the largest, 0.0329. That is more than eight times
-# best-of-N's, past the rule. But SFT is 6.5 times best-of-N and past it as well, where nothing was trained: the rule
-# finds that two rows scatter unlike each other, and not why. (And there are 45 pairs of rows.) The next section asks
-# why.
+# The column *KL*: DPO has the gold of RLHF with two thirds of its KL, and IPO with a third; no seed of IPO lies near
+# one of RLHF. That is a matter of settings as much as of methods: β, τ and PPO's own price of a nat were not made
+# equal, and cannot be. Farthest by the mean went "CAI, then DPO", and its seeds lie so far apart that Student's
+# interval begins below 0, where no divergence can be. The lines below say what happened: four seeds are alike, and in
+# the first every fifth answer is more than 5 nats away, while half of them are within one. A mean of a few large
+# numbers among many small ones is what KL looks like when a policy begins to break. Read its answers: they begin well,
+# and some end in words that nobody ever wrote. Its gold has fallen, too, to the lowest of the five.
 #
-# The column *KL*: by the means DPO went farthest, 2.6 nats an answer, and "CAI, then DPO" 2.4. For what? RLHF has about
-# the same gold with 0.94, IPO with 0.60. But DPO's seeds, 1.61 to 4.33, lie so far apart that Student's interval of its
-# KL begins below 0, where no divergence can be: from three numbers like these one cannot say how far DPO goes. All
-# seeds of "DPO, same labels" lie below all of DPO's. That is worth a new record, and no more.
-#
-# Those who learned from people's labels write 2 to 4 tokens more than SFT, carried for six of the seven. That may be
-# the annotators, who like long answers a little too much (lab 12). It may also be that a good refusal, with its reason,
-# is longer than a bad answer: nothing here tells these two apart.
+# Eight of ten write more tokens than SFT, carried, the most 3 of them. That may be the annotators, who like long
+# answers a little too much (lab 12). It may also be that a good refusal, with its reason, is longer than a bad answer:
+# nothing here tells these two apart. ("CAI, stage 1", which no annotator ever saw, has 0.7 more.)
 
 # %%
 carried("over-refusal")
@@ -533,28 +543,22 @@ interval_chart(
 )
 
 # %% [markdown]
-# **What to notice.** Every line touches 0: nobody is shown to refuse more of what is harmless than SFT does, and nobody
-# less. By the means all seven who learned from people's labels refuse less. So that harmlessness is bought with
-# needless refusals is not seen in them. (It is not ruled out, either: some lines reach well to the right.)
+# **What to notice.** Harmlessness can be had by refusing everything. It was not: all seven who learned from people's
+# labels refuse *fewer* harmless look-alikes than SFT, carried.
 #
-# Look at CAI, whose dot lies farthest to the right and whose line is by far the longest. It refuses more than SFT in
-# each of its seeds, and in the second it refuses 0.383: 23 of 60 look-alikes, where the other two refuse 4 and 6.
-# Prompts and drawn answers alone hardly make such a difference: that policy came out unlike the others. The bootstrap
-# by itself would carry that CAI refuses more, as a table below shows. Student does not: with one seed so far from two
-# others he can rule out hardly anything. So here *not carried* means that one has to look again, with more seeds, and
-# not that all is well. (*Both stages* in lab 14 had needless refusals that differ much from seed to seed, too.) None of
-# our three aims asks look-alikes at all, and in *gold* they are one kind of prompt in five.
-#
-# Be wary of the zeros in the table above. "CAI, then DPO" refused none of its 180 look-alikes, and the bootstrap says
-# [0.000, 0.000]. From nothing but zeros it can draw nothing but zeros. If one look-alike in a hundred were refused, 180
-# of them would pass without a refusal about once in six times (0.99 to the power of 180).
+# Look at CAI, whose dot lies farthest to the right and whose line is by far the longest, and at its first stage. By the
+# means they refuse twice as many as SFT. Nothing of that is carried: the first stage misses it by a hair, and CAI's
+# seeds go from 0.042, which is less than SFT, to 0.283, 34 of 120. Prompts and drawn answers alone hardly make such a
+# difference: that policy came out unlike the others. The bootstrap by itself would carry that CAI refuses more, as a
+# table below shows. Student does not. So here *not carried* means that one has to look again, and not that all is well.
+# None of our three aims asks look-alikes at all, and in *gold* they are one kind of prompt in five.
 #
 # ## What makes an interval long?
 #
 # Within a seed one sees how much prompts scatter. So one can compute how far the seeds' means would lie apart if
 # *nothing* but the prompts and the drawing of answers differed from seed to seed: the column *prompts*. *Spread* is how
 # far they do lie apart. *Ratio* has the squares of both, the variances: 1 on average where nothing else differs, and
-# then, with three seeds, above 3.0 once in twenty times (χ² with two degrees of freedom, divided by two). The right
+# then, with five seeds, above 2.4 once in twenty times (χ² with four degrees of freedom, divided by four). The right
 # half is the same for the differences from SFT.
 
 
@@ -575,18 +579,17 @@ for label in ("more SFT", "RLHF"):
     print(f"{label} less SFT, if each had prompts of its own: {both**0.5:.4f} by prompts")
 
 # %% [markdown]
-# **What to notice.** In SFT's line nothing was trained: its ratio is what chance does, and chance was unkind. It is
-# 3.0, a case that comes once in twenty times. SFT's answers are in every difference, so this stands in the right half,
-# too. There four of nine lie above 3.0, and these are hardly four findings: mostly, it seems, one draw of SFT, seen
-# four times. In the left half best-of-N, RLHF, IPO and both hybrids lie below 1: prompts alone are enough to explain
-# how far their seeds lie apart. DPO's 2.4 and CAI's 1.8 can be either. "DPO, same labels" has 4.6, which prompts alone
-# would reach once in a hundred times: its seeds seem to differ, though of ten lines one such is not much. (In CAI's
-# needless refusals the seeds do lie apart, as we saw. Its gold hardly tells.)
+# **What to notice.** In SFT's line nothing was trained: its ratio is what chance does. Of the others most lie below 2:
+# prompts alone are enough to explain how far their seeds lie apart. Three go beyond 2.4: "DPO, same
+# labels" with 2.5, which prompts alone would reach once in 25 times, CAI with 3.2, once in eighty, and "CAI, then DPO"
+# with 4.4, once in some seven hundred. Of eleven lines one beyond would be no wonder; the last of them is the seed that
+# we have met. (Ratios below 1 are many here. The world has only some dozens of prompts of some kinds, of which each
+# seed draws 120; so seeds share prompts, and the column *prompts* is a little too large.)
 #
-# And pairing? "More SFT" has 6.1 at the left and 1.1 at the right: its seeds rise and fall with SFT's, since it errs on
-# the same prompts, and that falls out of the difference. The prompts' part is 0.0139 there, and would be 0.0195 had
-# each prompts of its own. RLHF hardly errs any more, so it shares few errors with SFT, and pairing saves little: 0.0142
-# instead of 0.0163.
+# And pairing? "More SFT" has 1.8 at the left and 1.1 at the right: its seeds rise and fall with SFT's, since it errs on
+# the same prompts, and that falls out of the difference. The prompts' part is 0.0095 there, and would be 0.0139 had
+# each prompts of its own. RLHF hardly errs any more, so it shares few errors with SFT, and pairing saves little: 0.0098
+# instead of 0.0112.
 
 # %% [markdown]
 # ## Does it still say different things?
@@ -612,10 +615,9 @@ interval_chart(
 )
 
 # %% [markdown]
-# **What to notice.** Seven are narrower than SFT, carried; IPO's line touches 0, "more SFT" has not moved, and nobody
-# is wider. It is not a matter of PPO: DPO narrows, too, and best-of-N, which trains no policy, has the lowest mean of
-# all. To choose is enough. Where there is one right answer, to be narrow is no fault: look at what the prompts were
-# before you mourn.
+# **What to notice.** Nine are narrower than SFT, carried; "more SFT" has not moved, and nobody is wider. It is not a
+# matter of PPO: DPO narrows, too, and best-of-N, which trains no policy, has the lowest mean of all. To choose is
+# enough. Where there is one right answer, to be narrow is no fault: look at what the prompts were before you mourn.
 #
 # Kirk et al. (2024) found RLHF to narrow a model much more than tuning does. A text has many good summaries; most of
 # our world's prompts have one right answer.
@@ -646,7 +648,7 @@ for number, (label, (x, y), good) in enumerate(zip(labels, points.tolist(), on.t
     ax.annotate(f"{number}", (x, y), place, textcoords="offset points", ha="center", color=colour)
     corner.text(1.05, 1 - number / len(labels), f"{number}  {label}", color=colour, transform=corner.transAxes)
 whole_plane.set(xlabel="helpful (requests that are fine)", ylabel="harmless (harmful requests, private details)")
-corner.set(xlabel="helpful: the upper corner, larger", xlim=(0.57, 0.67), ylim=(0.968, 1.003))
+corner.set(xlabel="helpful: the upper corner, larger", xlim=(0.575, 0.725), ylim=(0.958, 1.003))
 Picture(fig, "Helpful against harmless, a point a method with bootstrap intervals; squares are on the Pareto front.")
 
 # %%
@@ -656,10 +658,11 @@ for label, good in zip(labels, on.tolist(), strict=True):
 
 # %% [markdown]
 # **What to notice.** The last column: a front of means is drawn with a sharp pencil, and the means are not sharp. In
-# each resample all methods have the same seeds and prompts. Four are on the front: best-of-N at the harmless end, then
-# DPO, IPO, and "DPO, same labels" at the helpful one. DPO is there in 79 of 100 resamples, best-of-N in 61, IPO in 38.
-# "DPO, same labels" is in 25, and RLHF, which is *not* on the front, in 26. So only a few can be told from the figure:
-# SFT, "more SFT" and CAI are next to never on it. For the seven others, to be on it or off it is a matter of the draw.
+# each resample all methods have the same seeds and prompts. Four are on the front: best-of-N at the harmless end, DPO
+# at the helpful one, and between them CAI and "DPO, then PPO". The ends are there in nine of ten resamples, the two
+# between them in 32 and 49 of a hundred, and RLHF, which is *not* on the front, in 19. So the ends can be told from the
+# figure, and that SFT, "more SFT", "DPO, same labels" and "CAI, stage 1" are next to never on it. Between the ends, to
+# be on it or off it is a matter of the draw.
 #
 # ## What is it worth to you?
 #
@@ -717,9 +720,8 @@ for label, score in sorted(zip(labels, worst.tolist(), strict=True), key=lambda 
 
 # %% [markdown]
 # **What to notice.** Who leads this list need not be who leads by the sliders. Here the worst aim is the same one for
-# everybody, *helpful*: so the list is nothing but the order of helpfulness, and in that three seeds tell hardly anybody
-# apart, as we shall see. It becomes another question when you ask for less help: set the ideal to what you need, say to
-# 0.7 for *helpful*.
+# everybody, *helpful*: so the list is nothing but the order of helpfulness. It becomes another question when you ask
+# for less help: set the ideal to what you need, say to 0.7 for *helpful*.
 #
 # ## The table that is copied from text to text
 #
@@ -735,21 +737,31 @@ for one in record["claims"]:
     print(f"  Student [{d['seed_low']:+.3f}, {d['seed_high']:+.3f}]")
 
 # %% [markdown]
-# **What to notice.** Of ten sentences none is carried. Three have one of the two intervals on one side. By the
-# bootstrap CAI is more harmless than SFT and refuses more look-alikes, and "CAI, then DPO" is a little less harmless
-# than DPO. Student's hold 0, the first of them by a hair. *Not carried* is not *equal*. It means that with three seeds
-# of this model nobody can tell.
+# **What to notice.** Of eleven sentences three are carried. CAI is more harmless than SFT. Its second stage adds to its
+# first. And at equal labels DPO has *less* gold than RLHF; before you quote that, read the section after next.
 #
-# Ten sentences are not all that one could ask. Which two methods can be told apart at all? All 45 pairs, by the same
+# The others are not. *Not carried* is not *equal*: it means that five seeds of this model cannot tell. But the
+# intervals say how unequal it can be. DPO's gold lies, by either interval, between 0.006 below RLHF's and 0.012 above.
+# Whoever says that a hundredth of gold does not matter may call these two equal; whoever needs to know which is ahead
+# may not. One sentence has one of its two intervals on one side: by the bootstrap CAI refuses more look-alikes than
+# SFT.
+#
+# Eleven sentences are not all that one could ask. Which two methods can be told apart at all? All 55 pairs, by the same
 # rule:
 
 
 # %%
-def told_apart(one: str, other: str, aim: str) -> bool:
-    """Whether both intervals of a difference, paired by prompt, lie on one side of 0."""
+def difference(one: str, other: str, aim: str) -> Interval:
+    """One method less another, paired by prompt: the mean, and of both intervals the ends that lie farther out."""
     apart = table(every_run, one, aim, record["seeds"]) - table(every_run, other, aim, record["seeds"])
-    both = bootstrap(apart), seed_interval(apart.mean(dim=1))
-    return all(low > 0 for _, low, _ in both) or all(high < 0 for _, _, high in both)
+    (mean, *ends_of_one), (_, *ends_of_other) = bootstrap(apart), seed_interval(apart.mean(dim=1))
+    return mean, min(ends_of_one[0], ends_of_other[0]), max(ends_of_one[1], ends_of_other[1])
+
+
+def told_apart(one: str, other: str, aim: str) -> bool:
+    """Whether both intervals of a difference lie on one side of 0."""
+    _, low, high = difference(one, other, aim)
+    return low > 0 or high < 0
 
 
 # %%
@@ -762,13 +774,18 @@ for aim, lines in apart.items():
     print(f"{aim}: {sum(map(sum, lines))} pairs told apart; without SFT and more SFT: {'; '.join(trained) or 'none'}")
 
 # %% [markdown]
-# **What to notice.** In gold 13 of 45, where chance alone would give two or three by Student (45 · 0.05 = 2.25, were
-# they independent). All eight who learned from anybody's judgement, people's or the model's own, can be told from SFT,
-# and five of them from "more SFT". Among these eight *not one pair* can be told apart in gold, in honesty or in
-# harmlessness, and one of 28 in helpfulness, CAI and IPO, with IPO ahead. By Student alone chance would give more than
-# that (4 · 28 · 0.05 = 5.6). So the main result of this record is a plain one. With this budget and these settings each
-# of the eight is better, in gold, than the model that it began with. Which of them is better than which, three seeds
-# cannot tell, nor whether it takes people's labels at all.
+# **What to notice.** In gold 32 of 55, where chance alone would give two or three by Student (55 · 0.05 = 2.75, were
+# they independent). All nine who learned from anybody's judgement, people's or the model's own, can be told from SFT,
+# and from "more SFT". Of these nine the two that left most of their budget unspent lie below: "DPO, same labels" below
+# six of the other seven, "CAI, stage 1" below all seven. Among the seven that spent it there is *one* pair of 21, DPO
+# ahead of "CAI, then DPO", which is what chance alone would give (21 · 0.05 = 1.05). So the main result of this record
+# is a plain one. With this budget and these settings each of the seven is better, in gold, than the model that it began
+# with, and, but for one pair, than the two who stop early. Which of the seven is better than which, five seeds cannot
+# tell, nor whether it takes people's labels at all.
+#
+# By the three aims one sees a little more. In helpfulness DPO leads: it can be told from best-of-N, IPO and CAI. And
+# best-of-N, which lies below four of the other six there, is the most harmless, ahead of IPO and of "CAI, then DPO":
+# among some 15 answers of the tuned model there is nearly always a harmless one, and not always a right one.
 #
 # **What others found.** "Comparable" goes back to those who proposed DPO: in their experiments it did as well as PPO or
 # better (Rafailov et al. 2023). Two later studies looked closely at both, and found PPO ahead. Ivison et al. (2024)
@@ -781,21 +798,22 @@ for aim, lines in apart.items():
 # it is the question of the second line, not of the first, where DPO has more labels. So ours cannot refute theirs, nor
 # theirs ours.
 #
-# And which way do our two lines point? Neither way: the means are +0.001 and -0.006, and Student's intervals reach from
-# -0.024 to +0.026 and from -0.050 to +0.037. A lead of PPO by two hundredths would fit into both, and so would one of
-# DPO.
+# And which way do our two lines point? The first neither way: a lead of PPO by two hundredths of gold does not fit into
+# its intervals, nor does one of DPO. The second points to PPO, as both studies do. The next section shows what that
+# hangs on.
 #
 # Now the common table, row by row, only as far as the lines above carry it:
 #
 # - *models required*, "DPO: 1": the policy alone while it learns, yes; but the reference was loaded once before, to
 #   look at every pair. It became a table of numbers, and whoever collects new pairs on the way needs it again.
 # - *models required*, "RLHF: 3+": four here, policy, critic, reference, reward model; GRPO (lab 12) has no critic.
-# - *stability*: the spread of gold over seeds stands above, SFT's, where nothing is trained, among it. RLHF's and DPO's
-#   are within a factor of two, and prompts alone explain RLHF's. Nothing here says that PPO is the less stable one.
+# - *stability*: the spread of gold over seeds stands above, SFT's, where nothing is trained, among it. Prompts alone
+# explain RLHF's and DPO's. Nothing here says that PPO is the less stable one; the one run that began to break had DPO
+# in it.
 # - *cost*: at equal compute the question is what one gets, and DPO gets there by about three times as many labels as
-#   RLHF (column *human*). At equal labels DPO's books show what it saves: 3.8 TFLOP instead of 12.1. Neither is *the*
-#   fair one.
-# - *performance*, "comparable": the first two lines. What they rule out is a difference beyond the ends of their
+#   RLHF (column *human*). At equal labels DPO's books show what it saves, 3.8 TFLOP instead of 12.1, and the line above
+#   what it lost. Neither is *the* fair one.
+# - *performance*, "comparable": the first two lines. What the first rules out is a difference beyond the ends of its
 #   intervals, and no more; "comparable" needs somebody who says how large a difference would matter.
 # - *human annotation*, "reduced": the labels of CAI's stages here are none; but the model that criticises learned to do
 #   so from examples in lab 09, and somebody wrote the world's rules. What labels for nothing were worth, see below.
@@ -803,74 +821,64 @@ for aim, lines in apart.items():
 #   left.
 # - *complexity*: stages and lines of code are counted, of one project in one style.
 #
-# Four things that no row says. The settings are those of labs 12 to 14. There the rates of the reward model and of
-# CAI's first stage were searched for, DPO's was looked at with one seed, and β and τ were varied; PPO's rate and that
-# of longer tuning had no such search, CAI is shorter here (one round of critique instead of three, and one principle
-# for each label instead of two), and nobody searched at these budgets: another β, or another share of the budget for
-# labels, could turn a line round. All seeds begin with one and the same tuned model: what another one would have
-# changed, no interval knows. The model has 4 million parameters and lives in a small world: what is true of it need not
-# be true of others. And the judge is the truth; elsewhere it would be one more model, which some methods are better at
-# pleasing than others.
+# Four things that no row says. The settings are those of labs 12 to 14, but for DPO's rate. There the rates of the
+# reward model and of CAI's first stage were searched for, DPO's is the best of four with one seed, and β and τ were
+# varied; PPO's rate and that of longer tuning had no such search, CAI is shorter here (one round of critique instead of
+# three, and one principle for each label instead of two), and nobody searched at these budgets: another β, rate, or
+# share of the budget for labels could turn a line round. All seeds begin with one and the same tuned model: what
+# another one would have changed, no interval knows. The model has 4 million parameters and lives in a small world: what
+# is true of it need not be true of others. And the judge is the truth; elsewhere it would be one more model, which some
+# methods are better at pleasing than others.
 
 # %% [markdown]
-# ### Would it come out again?
+# ### Another rate
 #
-# Here is the same command a second time, on the CPU of another computer: same seeds, same prompts, same settings. Two
-# small things differ. The sums are rounded otherwise; and the reward models read every pair whole, where for the record
-# an answer in which `<|bos|>` had been drawn, a rare one, was cut there. That is enough for a drawn token to fall on
-# the other side, and some hundred steps later it is another run. **Guess:** how many of the ten methods land within
-# their own intervals (the bootstrap's)? And of the six differences from SFT that were carried, how many are carried
-# again?
+# That settings could turn a line round is easily said. Here is one that does. The record has the smallest of the four
+# rates that lab 13 tried with DPO, 2e-4, for all rows that have DPO or IPO in them. An earlier record was made with
+# lab 13's own, 5e-4, of three seeds and half as many prompts, everything else alike. **Guess:** which of the five rows
+# gain by the smaller rate, and is there one that loses?
 
 # %%
-again = json.loads(data_path("experiments/again/comparison_figures.json").read_text(encoding="utf-8"))
-print(f"{again['command']}, {len(again['seeds'])} seeds, on {again['hardware']}")
-for label, one in methods.items():
-    new = {aim: again["methods"][label][aim]["mean"] for aim in ("gold", *three, "over-refusal", "KL", "tokens")}
-    out = [aim for aim, x in new.items() if not one[aim]["low"] <= round(x, 5) <= one[aim]["high"]]
-    print(f"{label:<18}{len(new) - len(out)} of {len(new)} within")
-    for aim in out:
-        print(f"{'':<20}{aim:<14}{new[aim]:.3f}, outside [{one[aim]['low']:.3f}, {one[aim]['high']:.3f}]")
-for when, of in (("then", methods), ("now", again["methods"])):
-    nats, golds = (of["CAI, then DPO"][aim]["seeds"] for aim in ("KL", "gold"))
-    by_seed = ", ".join(f"{kl:.1f} and {gold:.3f}" for kl, gold in zip(nats, golds, strict=True))
-    print(f"CAI, then DPO, KL and gold by seed, {when}: {by_seed}")
+faster = json.loads(data_path("experiments/faster/comparison_figures.json").read_text(encoding="utf-8"))
+with_dpo = ("DPO, same labels", "DPO", "IPO", "DPO, then PPO", "CAI, then DPO")
+for label in with_dpo:
+    print(label)
+    for of in (faster, record):
+        one, lr = of["methods"][label], of["plan"]["direct"]["lr"]
+        golds, nats = (
+            " ".join(f"{x:{form}}" for x in one[aim]["seeds"]) for aim, form in (("gold", ".3f"), ("KL", "4.1f"))
+        )
+        print(f"    at {lr:g}: gold {one['gold']['mean']:.3f} (by seed {golds}), KL {one['KL']['mean']:.1f} ({nats})")
 
 # %%
-first, second = (
-    {f"{label}, {aim}" for label in others for aim in three if math.prod(less_sft(label, aim, of)[1:]) > 0}
-    for of in (methods, again["methods"])
-)
-both_times = sorted(first & second)
-print(f"carried then {len(first)}, now {len(second)}, both times {len(both_times)}: {'; '.join(both_times)}")
-then, now = ([less_sft(label, aim, of)[0] for label in others for aim in three] for of in (methods, again["methods"]))
-print(f"differences with the same sign: {sum(a * b > 0 for a, b in zip(then, now, strict=True))} of {len(then)}")
-verdicts = [a["carried"] == b["carried"] for a, b in zip(record["claims"], again["claims"], strict=True)]
-print(f"sentences of the table with the same verdict: {sum(verdicts)} of {len(verdicts)}")
-ahead = [label for label in others if less_sft(label, "gold", again["methods"])[1] > 0]
-print(f"more gold than SFT, carried now: {'; '.join(ahead)}")
+for of in (faster, record):
+    print(f"at {of['plan']['direct']['lr']:g}, {len(of['seeds'])} seeds:")
+    for one in of["claims"]:
+        if "DPO" in one["what"]:
+            d = one["found"]
+            ends_of = f"[{min(d['low'], d['seed_low']):+.3f}, {max(d['high'], d['seed_high']):+.3f}]"
+            print(f"    {one['what']:<38}{d['mean']:+.3f} {ends_of}  {says[one['carried']]}")
 
 # %% [markdown]
-# **What to notice.** First the methods. Nine of ten are where they were; two of the nine miss one interval by a little.
-# (That is less than it seems: the prompts are the same, and the intervals have room for others. SFT is not even trained
-# again.) The tenth has gone elsewhere: in its last seed "CAI, then DPO" went to a KL of 10, three times as far as in
-# any of its first three runs, and lost gold. Nothing in those three told of it: they stood close together, so their
-# intervals are short. Three seeds say how far runs lie apart *as long as none goes astray*, and one in six did. Lab 13
-# saw the same at a small β, and found no reason for its rate of 5e-4; whether a smaller one would have held this run,
-# nobody has tried.
+# **What to notice.** At 5e-4 these policies go farther, and less alike: DPO four times as far by the mean, and "CAI,
+# then DPO" to 10 nats in one seed, with a gold of 0.906. At 2e-4 they stay near and close together, and four of the
+# five have no less gold by the means. (Mind that these are other prompts in part, and three seeds against five.) Only
+# the first seed of "CAI, then DPO" still goes far: the smaller rate has made that milder, and not impossible.
 #
-# Then the conclusions. The sentences of the table have the verdicts that they had, and all 27 differences from SFT
-# their signs. But of the six that were carried two are carried again, and three are new: a line that just clears 0
-# clears it or not as such small things fall. *Trust no single line* was not modesty. The plain result does come out
-# again: all eight who learned from somebody's judgement have more gold than SFT, carried.
+# One row loses. "DPO, same labels" takes 37 steps, and at the smaller rate 37 steps lead nowhere: a KL of 0.2, and 0.02
+# less gold. At 5e-4 its line against RLHF reads *not carried*, with a mean of -0.008; at 2e-4 it reads *carried: below
+# 0*. Both are right, each about its settings, and with either one could have written a paper. What one rate for all
+# rows does is to be fair by the letter: many steps want a small one, few a large one. A comparison that wants to say
+# something about *methods* has to search the settings of each of its rows with the same care, and say how it did. That
+# is what to look for when you read one.
 
 # %% [markdown]
 # ### What were CAI's labels worth?
 #
-# CAI came out ahead of SFT without a single label by people. Were its own labels so good? Its notes tell something of
-# how it went. The judge is lab 14's better one: the tuned model is asked of each of two answers by itself whether it
-# keeps to a rule, one rule for each pair, and the answer of which it says so more surely is preferred. All labels count
-# but ties:
+# CAI came out ahead of SFT without a single label by people, and its second stage ahead of its first. Were its own
+# labels so good? Its notes tell something of how it went. The judge is lab 14's better one: the tuned model is asked of
+# each of two answers by itself whether it keeps to a rule, one rule for each pair, and the answer of which it says so
+# more surely is preferred. All labels count but ties:
 
 
 # %%
@@ -879,33 +887,42 @@ def batches(pairs: int) -> str:
     return f"{record['plan']['epochs'] * pairs / record['plan']['reward']['batch']:.1f} batches"
 
 
+right = differ = 0
 for run in every_run:
     if run["label"] == "CAI":
         told, given = run["notes"], sum(cost["ai"] for cost in run["ledger"])
-        right = f"right, where gold differs: {told['ai_labels_right']:.2f}"
-        print(f"seed {run['seed']}: {given} pairs, {told['ai_pairs']} labels, {batches(told['ai_pairs'])}; {right}")
+        right, differ = right + told["ai_labels_right"], differ + told["ai_pairs_gold_differs"]
+        share = told["ai_labels_right"] / told["ai_pairs_gold_differs"]
+        print(f"seed {run['seed']}: {given} pairs, {told['ai_pairs']} labels, {batches(told['ai_pairs'])};", end=" ")
+        print(f"gold differs in {told['ai_pairs_gold_differs']}, of these {share:.2f} right")
+print(f"together {right} of {differ} right, {right / differ:.3f}")
 print(f"RLHF: {record['plan']['labels']} labels, {batches(record['plan']['labels'])}")
 
 # %% [markdown]
-# **What to notice.** There was no tie, so 546 to 573 labels are left, about 17 or 18 batches in two passes; RLHF's
-# reward model had 37. But look at how often they are right: where gold differs, 0.53 to 0.56, hardly better than a
-# coin. (Of how many pairs gold differs the notes do not say.) Lab 14 found much the same for pairs that a model of
-# stage 1 has written: probably there are few of which one answer does harm. And yet CAI has more gold than SFT,
-# carried, and from none of the seven who had people's labels can it be told in gold. By Student its gold lies between
-# 0.027 below RLHF's and 0.012 above: that is what "can take the place of people's" comes to here.
+# **What to notice.** There was no tie, so 546 to 588 labels are left, about 17 or 18 batches in two passes; RLHF's
+# reward model had 37. In 37 of 100 pairs gold differs, and there the label is right in 56 of 100: more often than a
+# coin's (which would be so far off, to either side, once in some three thousand times), and not by much. Lab 14 found
+# much the same for pairs that a model of stage 1 has written.
 #
-# How can that be? At least three things may be behind it. The *first stage* alone may have done most: in lab 14 it made
-# harmful answers more than ten times rarer, and so did *no revision, likeliest*, where no principle was ever read.
-# *PPO* may have gained from labels which are right a little more often than wrong, since a reward model sums up
-# hundreds of them. Or the labels have a *taste* that gold happens to share, say for refusing: that would fit what CAI
-# does with look-alikes. These runs cannot separate the three. It would take a row that stops after the first stage, and
-# there is none. ("CAI, then DPO" began with the same first stage and had people's labels for the second. It, too, can
-# be told from SFT, and in gold and the three aims not from CAI.)
+# **Guess** before you run the next cell: of what CAI is ahead of SFT, how much has its first stage alone?
+
+# %%
+for one, other in (("CAI, stage 1", "SFT"), ("CAI", "CAI, stage 1"), ("CAI", "RLHF")):
+    print(f"{one} less {other}")
+    for aim in ("gold", *three, "over-refusal"):
+        print(f"    {aim:<14}" + "{:+.3f} [{:+.3f}, {:+.3f}]".format(*difference(one, other, aim)))
+
+# %% [markdown]
+# **What to notice.** A little more than half: 0.042 of gold, and the second stage adds 0.032, both carried. The first
+# made it honest and harmless, without more help, and by the means with twice the needless refusals. The second adds to
+# all three aims, most to help. So labels that are right in 56 of 100 pairs were worth something: a reward model sums
+# up hundreds of them, and what is wrong at random cancels out. What were they worth beside people's? CAI's gold lies,
+# by either interval, between 0.019 below RLHF's and 0.007 above: that is what "can take the place of people's" comes to
+# here. And it refuses more look-alikes than RLHF, 0.122 more, carried by a hair.
 #
-# Lab 14 has such a row, with three rounds of critique, and with GRPO in PPO's place. Lay its *both stages* beside
-# *stage 1* and *no revision, likeliest*: stage 1 alone has about as little harm there as both, and by the means no less
-# help. So the first stage is our guess, and no more than that. In no case does CAI's place in the tables above show
-# that its labels were worth as much as people's.
+# Two things these runs cannot separate. The second stage may gain because its labels are right a little more often than
+# wrong; or because they have a *taste* that gold happens to share, say for short answers where nobody can know. A row
+# whose labels are drawn by a coin would tell something of that, and there is none.
 
 # %% tags=["varies"]
 asked = [answer for answer in record["shown"]["SFT"] if answer[2] != "helpful"][:3]
@@ -917,9 +934,9 @@ for prompt, _, kind in asked:
 Gallery(cards, letters=220)
 
 # %% [markdown]
-# **What to notice.** Read them before you believe any number above. They are the first seed's. Of the answers to the
-# harmless look-alike all begin well; DPO's ends in broken words, and CAI's in the very nonsense that SFT's ends in. No
-# column is named after that.
+# **What to notice.** Read them before you believe any number above. They are the first seed's. At the first request SFT
+# talks of something else, and RLHF helps to open the letters: one of the few harmful answers that it has left. CAI has
+# none here, and will not help you to follow robins either. No column of the table shows you that in one look.
 #
 # ## The other table: four ways to know a domain
 #
@@ -1015,13 +1032,13 @@ for one in special["retrieval"]:
 #
 # </details>
 #
-# <details><summary>4. Ten sentences were tested above, each with 95 % intervals. What if nothing at all were
+# <details><summary>4. Eleven sentences were tested above, each with 95 % intervals. What if nothing at all were
 # true?</summary>
 #
-# By Student's interval one in twenty would be carried all the same: of ten, half a one on average, and with four
+# By Student's interval one in twenty would be carried all the same: of eleven, half a one on average, and with four
 # chances in ten at least one (were they independent). To ask two intervals at once is stricter, and the sentences were
-# written down before. Here none was carried, which is what one would expect then, and no proof that nothing is true.
-# Had there been a single surprising one, it would have deserved a new record with other seeds.
+# written down before. Here three were carried, and none of them by a hair: their intervals end far from 0. A single one
+# that just clears it would deserve a new record with other seeds.
 #
 # </details>
 #
@@ -1036,8 +1053,9 @@ for one in special["retrieval"]:
 #
 # ## Going further
 #
-# - `lab compare --out mine --only DPO IPO --seeds 3 4 5 6 7` adds seeds that nobody has seen. Does what was carried
+# - `lab compare --out mine --only DPO IPO --seeds 5 6 7 8 9` adds seeds that nobody has seen. Does what was carried
 #   stay?
+# - Let a coin draw CAI's labels. What is left of its second stage?
 # - Write the number of labels into the budget: if a label costs as much as 2 GFLOP, who leads?
 # - Take two policies of a seed, say DPO's and CAI's, and average their weights, half and half (Ramé et al. 2023,
 #   *Rewarded soups*). Where in the plane does the average lie?

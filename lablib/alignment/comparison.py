@@ -1,7 +1,8 @@
 """`lab compare`: the methods of alignment side by side, from one tuned model, for the same compute, over several seeds; and the report.
 
-    lab compare --out data/experiments                       all methods, three seeds: hours of a CPU, minutes of a GPU
+    lab compare --out data/experiments                       all methods, five seeds: hours of a CPU, minutes of a GPU
     lab compare --out trial --small --seeds 0 --only DPO     a reduced one, in minutes
+    lab compare --out mine --against data/experiments        all, and which of its means lie within the intervals of another report
 
 A run is a method with a seed. It is made (`comparison_methods`), then it answers prompts of held-out combinations, the same for all methods
 of a seed and as many of each kind of request, at temperature 1, and the world judges. A run that stands in the file already, with the same
@@ -29,7 +30,7 @@ from lablib.alignment.comparison_methods import METHODS, Made
 from lablib.alignment.comparison_phases import Shop
 from lablib.alignment.comparison_plan import SMALL, Plan
 from lablib.alignment.comparison_report import page
-from lablib.alignment.comparison_summary import figures, spread_out
+from lablib.alignment.comparison_summary import AIMS, figures, spread_out, strays
 from lablib.alignment.diversity import distinct_n
 from lablib.alignment.misalignment import KINDS, of_kind, refuses
 from lablib.alignment.policy_kl import ROWS, response_kl
@@ -40,10 +41,11 @@ from lablib.checkpoints import Carried
 from lablib.corpus.world.instructions import Instruction
 from lablib.paths import data_path
 from lablib.pretraining import atomic
-from lablib.pretraining.study import SEEDS, rows_of
+from lablib.pretraining.study import rows_of
 
 SHOWN = 2  # answers of each kind that a run leaves to be read
 NAME = "comparison"
+SEEDS = (0, 1, 2, 3, 4)
 
 
 # ---------------------------------------------------------------- judging
@@ -179,10 +181,13 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m lablib.a
     """The command: 0 when the report was written, 2 for wrong input."""
     parser = argparse.ArgumentParser(prog=prog, description="Compare the methods of alignment at equal compute.")
     parser.add_argument("--out", type=Path, required=True, help="where the report goes, and is found again")
-    parser.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS), help="(0 1 2)")
+    parser.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS), help="(0 1 2 3 4)")
     parser.add_argument("--only", nargs="+", metavar="METHOD", help=f"some of: {', '.join(METHODS)}; SFT always")
     parser.add_argument("--small", action="store_true", help="a reduced plan, for minutes instead of an hour")
     parser.add_argument("--budget", type=float, help="FLOPs of each method, such as 3e12")
+    parser.add_argument(
+        "--against", type=Path, metavar="FOLDER", help="of another report, which this one may repeat or not"
+    )
     given = parser.parse_args(arguments)
     wrong = [name for name in given.only or () if name not in METHODS]
     if wrong or min(given.seeds) < 0:
@@ -193,6 +198,7 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m lablib.a
     plan = plan if given.budget is None else replace(plan, budget=given.budget)
     command = " ".join(["lab compare", *spoken(given)])
     try:
+        record = None if given.against is None else told(given.against)
         sft = tuned()
         rows = study(labels, given.seeds, plan, sft, given.out, command)
         found = report(rows, given.out, command)
@@ -200,7 +206,32 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m lablib.a
         print(f"{prog}: {error}", file=sys.stderr)
         return 2
     print(f"{given.out / NAME}.html: {len(found['methods'])} methods, {len(given.seeds)} seeds")
+    for line in [] if record is None else repeated(record, found):
+        print(line)
     return 0
+
+
+def told(folder: Path) -> dict[str, Any]:
+    """The figures of a report.
+
+    Raises: OSError: they are not there. ValueError: they are none.
+    """
+    path = folder / f"{NAME}_figures.json"
+    found = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(found, dict) or "methods" not in found:
+        raise ValueError(f"{path} has no methods: expected the figures of `lab compare`")
+    return found
+
+
+def repeated(record: dict[str, Any], again: dict[str, Any]) -> list[str]:
+    """A line for each method of two reports: how many of the second one's means lie within the first one's intervals, and which do not."""
+    lines = [] if record["plan"] == again["plan"] else ["the plans differ: what is compared are two experiments"]
+    for label, out in strays(record, again).items():
+        lines.append(f"{label:<18}{len(AIMS) - len(out)} of {len(AIMS)} means within")
+        for aim in out:
+            one, x = record["methods"][label][aim], again["methods"][label][aim]["mean"]
+            lines.append(f"    {aim:<14}{x:.3f}, outside [{one['low']:.3f}, {one['high']:.3f}]")
+    return lines
 
 
 def spoken(given: argparse.Namespace) -> list[str]:

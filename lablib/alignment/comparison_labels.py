@@ -54,8 +54,7 @@ def preferences(
     return found
 
 
-def right_share(pairs: Sequence[Preference]) -> float | None:
-    """Of the pairs that differ in gold, the share in which the label agrees; None where none differs."""
+def right_among(pairs: Sequence[Preference]) -> tuple[int, int]:
+    """(right, n): n pairs differ in gold, and in so many of them the label agrees with it."""
     gaps = [gold_reward(p.gold[0]) - gold_reward(p.gold[1]) for p in pairs if p.gold is not None]
-    told = [gap > 0 for gap in gaps if gap]
-    return round(sum(told) / len(told), 4) if told else None
+    return sum(gap > 0 for gap in gaps), sum(gap != 0 for gap in gaps)

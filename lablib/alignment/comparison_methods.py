@@ -12,7 +12,8 @@ best of N           labels, a reward model; all that is left goes into the answe
 RLHF                the same labels, the same reward model; all that is left goes into PPO.
 DPO, IPO            as many labelled pairs as the budget pays for, one pass.
 DPO, same labels    no more labels than RLHF has, one pass: it leaves most of the budget unspent. *Equal labels* instead of equal compute.
-CAI                 no labels by people: its own revisions, then its own labels, a reward model and PPO (Bai et al. 2022).
+CAI, stage 1        its own revisions, and no more: it leaves most of the budget unspent. What the second stage is measured against.
+CAI                 no labels by people: that stage, then its own labels, a reward model and PPO (Bai et al. 2022).
 DPO, then PPO       a hybrid: DPO on RLHF's labels, then PPO with RLHF's reward model, near what DPO made.
 CAI, then DPO       a hybrid: CAI's first stage, then DPO on pairs of *that* model's answers, labelled by people.
 
@@ -33,7 +34,7 @@ from lablib.alignment.best_of_n import best_of_n_kl, pick_best
 from lablib.alignment.cai import feedback_stage
 from lablib.alignment.cai_feedback_runs import asked_once
 from lablib.alignment.code_size import needed, total_lines
-from lablib.alignment.comparison_labels import lengths_of, preferences, right_share, watched
+from lablib.alignment.comparison_labels import lengths_of, preferences, right_among, watched
 from lablib.alignment.comparison_phases import PILOT, Shop, rows_of
 from lablib.alignment.compute_ledger import Cost, Ledger, affordable, pass_flops
 from lablib.alignment.constitution import load as load_constitution
@@ -184,6 +185,14 @@ def dpo_then_ppo(shop: Shop) -> Made:
     return reinforced(shop, policy, reward, book + cost, "after DPO")
 
 
+def cai_stage_1(shop: Shop) -> Made:
+    """The first stage alone."""
+    first, book = shop.revised()
+    return finished(
+        shop, first.model, book, revised=sum(one.revised for one in first.transcripts), kept=len(first.kept)
+    )
+
+
 def cai(shop: Shop) -> Made:
     """Both stages; nobody labels anything."""
     first, book = shop.revised()
@@ -213,12 +222,14 @@ def cai(shop: Shop) -> Made:
     labelled_in = time.perf_counter() - begin
     labels = Cost("the model labels pairs", pass_flops(shop.config, read), labelled_in, ("judge",), ai=len(two))
     reward, learned = shop.reward(found.model, "ai")
-    notes: dict[str, float | None] = {
+    right, differing = right_among(found.model)
+    notes = {
         "revised": sum(one.revised for one in first.transcripts),
         "kept": len(first.kept),
         "ai_pairs": len(found.pairs),
+        "ai_pairs_gold_differs": differing,
+        "ai_labels_right": right,
     }
-    notes["ai_labels_right"] = right_share(found.model)
     return reinforced(shop, first.model, reward, book + Ledger((cost, labels)) + learned, "ai", **notes)
 
 
@@ -259,6 +270,7 @@ METHODS: dict[str, Method] = {
     "DPO": Method(dpo_method, 1, ("preference_pairs", "dpo")),
     "IPO": Method(ipo_method, 1, ("preference_pairs", "dpo")),
     "DPO, same labels": Method(dpo_same_labels, 1, ("preference_pairs", "dpo")),
+    "CAI, stage 1": Method(cai_stage_1, 1, ("cai",)),
     "CAI": Method(cai, 3, STAGE_2),
     "DPO, then PPO": Method(dpo_then_ppo, 3, (*PEOPLE, "dpo", "ppo")),
     "CAI, then DPO": Method(cai_then_dpo, 2, ("cai", "preference_pairs", "dpo")),

@@ -222,6 +222,23 @@ def resampled(values: Tensor, generator: torch.Generator) -> Tensor:
     return torch.stack([resampled_means(one, seeds, prompts) for one in values], dim=1)
 
 
+def strays(record: Mapping[str, Any], again: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Does a second report repeat a first one? Of each method that both have, the columns whose mean does not.
+
+    Args: record, again: of `figures`.
+
+    Returns:
+        label -> names of the columns of `AIMS` in which the second one's mean lies outside the first one's bootstrap interval.
+        Two reports of other seeds and prompts scatter both, so where all is well about one mean in six lies outside an honest 95 %
+        interval: 1.96 · s/√S against a difference that scatters by √2 · s/√S.
+    """
+    found = {}
+    for label in (label for label in record["methods"] if label in again["methods"]):
+        mine, theirs = record["methods"][label], again["methods"][label]
+        found[label] = [aim for aim in AIMS if not mine[aim]["low"] <= theirs[aim]["mean"] <= mine[aim]["high"]]
+    return found
+
+
 # ---------------------------------------------------------------- what can be claimed
 
 
@@ -252,6 +269,7 @@ CLAIMS: tuple[Claim, ...] = (
     Claim("IPO", "DPO", "gold", "(not in the table) A loss with a target instead of one without."),
     Claim("CAI", "RLHF", "gold", "Labels by a model can take the place of people's."),
     Claim("CAI", "SFT", "harmless", "Constitutional AI makes a model harmless."),
+    Claim("CAI", "CAI, stage 1", "gold", "(not in the table) What the model's own labels add to its own revisions."),
     Claim("CAI", "SFT", "over-refusal", "(not in the table) And what that costs in needless refusals."),
     Claim("best of N", "RLHF", "gold", "(not in the table) The method that trains no policy."),
     Claim("more SFT", "SFT", "gold", "(not in the table) Would more tuning alone have done it?"),

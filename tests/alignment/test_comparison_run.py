@@ -16,7 +16,7 @@ from lablib.adaptation.chat import STOP
 from lablib.alignment import ai_labels, comparison, comparison_methods, comparison_phases
 from lablib.alignment.ai_labels import AILabel, Question
 from lablib.alignment.cai import Labelled
-from lablib.alignment.comparison_labels import preferences, right_share, watched
+from lablib.alignment.comparison_labels import preferences, right_among, watched
 from lablib.alignment.comparison_methods import METHODS, best_of
 from lablib.alignment.comparison_phases import Shop
 from lablib.alignment.comparison_plan import DIRECT, MORE, POLICY, REVISED, REWARD, SMALL, Plan
@@ -105,7 +105,7 @@ def made(shop):
     return found
 
 
-SPENDS_ALL = [label for label in METHODS if label not in ("SFT", "DPO, same labels")]
+SPENDS_ALL = [label for label in METHODS if label not in ("SFT", "DPO, same labels", "CAI, stage 1")]
 
 
 @pytest.mark.parametrize("label", SPENDS_ALL)
@@ -120,11 +120,20 @@ def test_what_costs_nothing_costs_the_answers_only(made, shop):
     assert made["DPO, same labels"].ledger.flops < 0.6 * made["DPO"].ledger.flops
 
 
+def test_the_first_stage_alone_is_where_both_stages_begin(made, shop):
+    alone, both = made["CAI, stage 1"], made["CAI"]
+    assert alone.policy is shop.revised()[0].model
+    assert alone.ledger.costs[:2] == both.ledger.costs[:2]
+    assert len(alone.ledger.costs) == 3, "two of the stage, and the answers"
+    assert alone.ledger.flops < both.ledger.flops
+    assert alone.notes == {name: both.notes[name] for name in ("revised", "kept")}
+
+
 def test_labels_are_counted_once_and_given_by_those_who_gave_them(made):
     human = {label: one.ledger.human for label, one in made.items()}
     for label in ("best of N", "RLHF", "DPO, same labels", "DPO, then PPO"):
         assert human[label] == TINY.labels
-    assert human["SFT"] == human["more SFT"] == human["CAI"] == 0
+    assert human["SFT"] == human["more SFT"] == human["CAI, stage 1"] == human["CAI"] == 0
     assert human["DPO"] == human["IPO"] == made["DPO"].notes["pairs"] > TINY.labels
     assert 8 <= human["CAI, then DPO"] < human["DPO"], "the first stage was paid for"
     assert {label for label, one in made.items() if one.ledger.ai} == {"CAI"}
@@ -207,10 +216,13 @@ def test_ai_labels_keep_the_tokens_that_were_drawn():
     labels = [Labelled(one.prompt, good.text, bad.text, AILabel((), 0.9, 0.9))]
     found = preferences(labels, [(bad, good)], TOKENIZER)
     assert (found[0].chosen_ids, found[0].rejected_ids) == ((5, 6), (7,))
-    assert right_share(found) == 1.0
+    assert right_among(found) == (len(found), len(found))
     turned = preferences([Labelled(one.prompt, bad.text, good.text, AILabel((), 0.1, 0.1))], [(bad, good)], TOKENIZER)
-    assert right_share([*found, *turned]) == 0.5
-    assert right_share([]) is None
+    assert right_among([*found, *turned]) == (1, 2)
+    worse = Response(one, (8,), "I like bogs.", True)
+    alike = preferences([Labelled(one.prompt, bad.text, worse.text, AILabel((), 0.9, 0.9))], [(bad, worse)], TOKENIZER)
+    assert right_among([*alike, *turned]) == (0, 1), "where gold differs"
+    assert right_among([]) == (0, 0)
 
 
 # ---------------------------------------------------------------- the command
@@ -250,9 +262,36 @@ def test_the_command_writes_runs_figures_and_page(sft, tmp_path, monkeypatch, ca
     assert len(json.loads((tmp_path / "comparison.json").read_text())["runs"]) == 2
 
 
+def test_the_command_says_what_it_repeats_of_another_report(sft, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(comparison, "tuned", lambda: sft)
+    monkeypatch.setattr(comparison, "SMALL", TINY)
+    given = ["--out", str(tmp_path / "a"), "--small", "--seeds", "0", "1", "--only", "DPO, same labels"]
+    assert comparison.main(given) == 0
+    capsys.readouterr()
+    assert comparison.main([*given, "--against", str(tmp_path / "a")]) == 0
+    assert capsys.readouterr().out.splitlines()[-2:] == [
+        "SFT               9 of 9 means within",
+        "DPO, same labels  9 of 9 means within",
+    ], "a report repeats itself"
+    path = tmp_path / "a" / "comparison_figures.json"
+    told = json.loads(path.read_text())
+    told["methods"]["SFT"]["gold"] |= {"low": 0.9991, "high": 0.9999}
+    told["methods"]["SFT"]["KL"] |= {"low": -1.0, "high": -0.5}
+    told["plan"]["judged"] = 7
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "comparison_figures.json").write_text(json.dumps(told))
+    assert comparison.main([*given, "--against", str(tmp_path / "b")]) == 0
+    lines = capsys.readouterr().out.splitlines()[-5:]
+    assert lines[0] == "the plans differ: what is compared are two experiments"
+    assert lines[1] == "SFT               7 of 9 means within"
+    assert lines[2].endswith("outside [0.999, 1.000]")
+    assert lines[3] == "    KL            0.000, outside [-1.000, -0.500]"
+
+
 @pytest.mark.parametrize(
     ("given", "words"),
     [
+        (["--against", "nowhere"], "comparison_figures.json"),
         (["--only", "magic"], r"['magic']: expected some of SFT, more SFT"),
         (["--seeds", "-1"], "[-1]: expected some of"),
         (["--budget", "1000"], "expected a budget that the method can begin with"),
