@@ -32,6 +32,7 @@
 # %%
 import json
 import math
+import textwrap
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -449,7 +450,7 @@ def carried(*aims: str) -> None:
     for aim in aims:
         found = [(label, *less_sft(label, aim)) for label in others]
         far = [f"{label} {d:+.3f} [{low:+.3f}, {high:+.3f}]" for label, d, low, high in found if low > 0 or high < 0]
-        print(f"{aim}, carried: {'; '.join(far) or 'none'}")
+        print(textwrap.fill(f"{aim}, carried: {'; '.join(far) or 'none'}", 95, break_on_hyphens=False))
 
 
 # %%
@@ -769,9 +770,14 @@ apart = {aim: [[told_apart(a, b, aim) for b in labels[:n]] for n, a in enumerate
 print("gold, x: told apart     " + " ".join(f"{number:>2}" for number in range(1, len(labels))))
 for number, (label, line) in enumerate(zip(labels, apart["gold"], strict=True), 1):
     print(f"{number:>2}  {label:<20}" + " ".join(" x" if yes else " ." for yes in line))
-for aim, lines in apart.items():
-    trained = [f"{labels[n]} and {labels[m]}" for n, line in enumerate(lines) for m in range(2, n) if line[m]]
-    print(f"{aim}: {sum(map(sum, lines))} pairs told apart; without SFT and more SFT: {'; '.join(trained) or 'none'}")
+print("pairs told apart: " + ", ".join(f"{aim} {sum(map(sum, lines))}" for aim, lines in apart.items()))
+
+# %%
+seven = [label for label in others if methods[label]["flops"] > 0.5 * record["plan"]["budget"] and label != "more SFT"]
+print(f"the seven: {'; '.join(seven)}")
+for aim in ("gold", *three):
+    pairs = [(a, b) for a in seven for b in seven if a != b and difference(a, b, aim)[1] > 0]
+    print(textwrap.fill(f"{aim}: {'; '.join(f'{a} above {b}' for a, b in pairs) or 'none'}", 95))
 
 # %% [markdown]
 # **What to notice.** In gold 32 of 55, where chance alone would give two or three by Student (55 · 0.05 = 2.75, were
