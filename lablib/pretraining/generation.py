@@ -4,16 +4,16 @@
     texts = [tokenizer.decode(row) for row in written.rows]
 
 What comes out for a prompt does not depend on which others are written beside it: padding is never looked at, each text has its
-own numbers of chance, and a text that has ended leaves the batch as soon as that saves time. Later labs rest on this: samples for
-preferences and rewards, the rollouts of PPO, best-of-N, the chat.
+own numbers of chance, and a text that has ended leaves the batch as soon as that saves time. A prompt that is given several times is
+read once. Later labs rest on this: samples for preferences and rewards, the rollouts of PPO, best-of-N, the chat.
 
 Two log-probabilities are returned for each token, for they are two questions. `log_probs`: how likely does *the model* find the token
 (temperature 1, nothing left out)? Ratios and KL penalties of RLHF are made of these. `drawn_log_probs`: how likely was it *to be
 drawn*, after temperature, top-k and top-p? Weighting samples as if from elsewhere needs these. They are the same for the default
 `Sampling()`; greedy choice draws nothing, so there the second is log 1 = 0.
 
-Axes: B prompts, b those still being written, T tokens of the longest prompt, n new tokens of the longest answer, V vocabulary.
-Left out: beam search, stop phrases of several tokens (cut the text behind them), and sharing the reading of equal prompts.
+Axes: B prompts, U different ones, b those still being written, T tokens of the longest prompt, n new tokens of the longest answer,
+V vocabulary. Left out: beam search, stop phrases of several tokens (cut the text behind them), sharing what unequal prompts begin with.
 """
 
 from collections.abc import Iterator, Sequence
@@ -130,18 +130,23 @@ def _steps(
     """The writing itself, step by step; gradients are off inside only."""
     room = check_room(model, prompts, new_tokens)
     device = model.embedding.weight.device
-    ids, real = (x.to(device) for x in left_pad(prompts))  # (B, T), (B, T)
+    known = {text: number for number, text in enumerate(dict.fromkeys(map(tuple, prompts)))}  # U different prompts
+    ids, real = (x.to(device) for x in left_pad(list(known)))  # (U, T), (U, T)
     model.check(ids, real, None)
-    (B, T), steps = ids.shape, max(room)
+    (U, T), B, steps = ids.shape, len(prompts), max(room)
     chance = torch.zeros(B, 0) if sampling is None else torch.rand(B, new_tokens, generator=generator)
     chance, left = chance.to(device), torch.tensor(room, device=device)  # (B, new_tokens), (B,): tokens still allowed
     stops = torch.tensor(list(stop), dtype=torch.long, device=device)
     rows, alive = torch.arange(B, device=device), torch.ones(B, dtype=torch.bool, device=device)  # (b,), (b,)
     with torch.inference_mode():
         decoder = FusedDecoder(
-            model, B, T + steps - 1, attend, last=model.sizes.context - 1
+            model, U, T + steps - 1, attend, last=model.sizes.context - 1
         )  # rows that ended may stay
-        logits = decoder.read(ids, None if bool(real.all()) else real).float()  # (B, V)
+        logits = decoder.read(ids, None if bool(real.all()) else real).float()  # (U, V)
+        if U < B:
+            each = torch.tensor([known[tuple(prompt)] for prompt in prompts], device=device)  # (B,)
+            decoder.keep(each)
+            logits = logits[each]  # (U, V) -> (B, V)
     for t in range(steps):
         with torch.inference_mode():
             ids, log_probs, drawn = choose(logits, sampling, chance[rows, t] if sampling is not None else None)

@@ -137,6 +137,31 @@ def test_a_row_is_written_as_if_alone(kind, prompts, new, sampling, seed):
 
 
 @pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("sampling", [None, Sampling(), Sampling(0.7, top_p=0.9)])
+def test_a_prompt_that_is_given_several_times_is_read_once(kind, sampling, monkeypatch):
+    model, read = some_model(kind), []
+    real_read = FusedDecoder.read
+
+    def noted(self, ids, *rest):
+        read.append(tuple(ids.shape))
+        return real_read(self, ids, *rest)
+
+    monkeypatch.setattr(FusedDecoder, "read", noted)
+    prompts = [PROMPTS[n] for n in (2, 0, 2, 2, 1, 0)]
+    written = generate(model, prompts, 9, sampling, seeded(5), stop=[11])
+    assert read[0] == (3, 7), "three different ones, as long as the longest"
+    chance = seeded(5)
+    for row, prompt in enumerate(prompts):
+        alone = generate(model, [prompt], 9, sampling, chance, stop=[11])
+        n = alone.ids.shape[1]
+        assert torch.equal(written.ids[row, :n], alone.ids[0])
+        assert int(written.mask[row].sum()) == n
+        torch.testing.assert_close(written.log_probs[row, :n], alone.log_probs[0], rtol=0, atol=1e-5)
+    if sampling is not None:
+        assert len({tuple(written.ids[row].tolist()) for row in (0, 2, 3)}) > 1, "each has chance of its own"
+
+
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("keep", [0.0, 0.5, 1.0])
 def test_rows_that_leave_the_batch_change_nothing(kind, keep, monkeypatch):
     model = some_model(kind)
