@@ -476,7 +476,7 @@ interval_chart(
 #
 # SFT's own seeds are one and the same model, on other prompts. Where they lie close together, as in harmlessness, a
 # gain is carried with ease; and in helpfulness, where its prompts are hard for everybody, gains are smaller and their
-# lines as long.
+# lines longer.
 #
 # These are 30 differences, and nobody wrote them down before. Were there none at all, Student's interval would carry
 # one or two of them all the same, on average (30 · 0.05 = 1.5). Nor are they 30 witnesses: SFT's answers are in all of
@@ -522,10 +522,10 @@ for prompt, said, _ in record["shown"]["CAI, then DPO"][:4]:
 # The column *KL*: DPO has the gold of RLHF with two thirds of its KL, and IPO with a third; no seed of IPO lies near
 # one of RLHF. That is a matter of settings as much as of methods: β, τ and PPO's own price of a nat were not made
 # equal, and cannot be. Farthest by the mean went "CAI, then DPO", and its seeds lie so far apart that Student's
-# interval begins below 0, where no divergence can be. The lines below say what happened: four seeds are alike, and in
-# the first every fifth answer is more than 5 nats away, while half of them are within one. A mean of a few large
-# numbers among many small ones is what KL looks like when a policy begins to break. Read its answers: they begin well,
-# and some end in words that nobody ever wrote. Its gold has fallen, too, to the lowest of the five.
+# interval begins below 0, where no divergence can be. The lines under the table say what happened: four seeds are
+# alike, and in the first every fifth answer is more than 5 nats away, while half of them are within one. A mean of a
+# few large numbers among many small ones is what KL looks like when a policy begins to break. Read its answers: they
+# begin well, and some end in words that nobody ever wrote. Its gold has fallen, too, to the lowest of the five.
 #
 # Eight of ten write more tokens than SFT, carried, the most 3 of them. That may be the annotators, who like long
 # answers a little too much (lab 12). It may also be that a good refusal, with its reason, is longer than a bad answer:
@@ -739,7 +739,7 @@ for one in record["claims"]:
 
 # %% [markdown]
 # **What to notice.** Of eleven sentences three are carried. CAI is more harmless than SFT. Its second stage adds to its
-# first. And at equal labels DPO has *less* gold than RLHF; before you quote that, read the section after next.
+# first. And at equal labels DPO has *less* gold than RLHF; before you quote that, read *Another rate*, below.
 #
 # The others are not. *Not carried* is not *equal*: it means that five seeds of this model cannot tell. But the
 # intervals say how unequal it can be. DPO's gold lies, by either interval, between 0.006 below RLHF's and 0.012 above.
@@ -814,8 +814,8 @@ for aim in ("gold", *three):
 #   look at every pair. It became a table of numbers, and whoever collects new pairs on the way needs it again.
 # - *models required*, "RLHF: 3+": four here, policy, critic, reference, reward model; GRPO (lab 12) has no critic.
 # - *stability*: the spread of gold over seeds stands above, SFT's, where nothing is trained, among it. Prompts alone
-# explain RLHF's and DPO's. Nothing here says that PPO is the less stable one; the one run that began to break had DPO
-# in it.
+#   explain RLHF's and DPO's. Nothing here says that PPO is the less stable one; the one run that began to break had
+#   DPO in it.
 # - *cost*: at equal compute the question is what one gets, and DPO gets there by about three times as many labels as
 #   RLHF (column *human*). At equal labels DPO's books show what it saves, 3.8 TFLOP instead of 12.1, and the line above
 #   what it lost. Neither is *the* fair one.
@@ -828,13 +828,13 @@ for aim in ("gold", *three):
 # - *complexity*: stages and lines of code are counted, of one project in one style.
 #
 # Four things that no row says. The settings are those of labs 12 to 14, but for DPO's rate. There the rates of the
-# reward model and of CAI's first stage were searched for, DPO's is the best of four with one seed, and β and τ were
-# varied; PPO's rate and that of longer tuning had no such search, CAI is shorter here (one round of critique instead of
-# three, and one principle for each label instead of two), and nobody searched at these budgets: another β, rate, or
-# share of the budget for labels could turn a line round. All seeds begin with one and the same tuned model: what
-# another one would have changed, no interval knows. The model has 4 million parameters and lives in a small world: what
-# is true of it need not be true of others. And the judge is the truth; elsewhere it would be one more model, which some
-# methods are better at pleasing than others.
+# reward model and of CAI's first stage were searched for, DPO's is the best of four that were tried with one seed, and
+# β and τ were varied; PPO's rate and that of longer tuning had no such search, CAI is shorter here (one round of
+# critique instead of three, and one principle for each label instead of two), and nobody searched at these budgets:
+# another β, rate, or share of the budget for labels could turn a line round. All seeds begin with one and the same
+# tuned model: what another one would have changed, no interval knows. The model has 4 million parameters and lives in a
+# small world: what is true of it need not be true of others. And the judge is the truth; elsewhere it would be one more
+# model, which some methods are better at pleasing than others.
 
 # %% [markdown]
 # ### Another rate
@@ -921,14 +921,15 @@ for one, other in (("CAI, stage 1", "SFT"), ("CAI", "CAI, stage 1"), ("CAI", "RL
 # %% [markdown]
 # **What to notice.** A little more than half: 0.042 of gold, and the second stage adds 0.032, both carried. The first
 # made it honest and harmless, without more help, and by the means with twice the needless refusals. The second adds to
-# all three aims, most to help. So labels that are right in 56 of 100 pairs were worth something: a reward model sums
-# up hundreds of them, and what is wrong at random cancels out. What were they worth beside people's? CAI's gold lies,
-# by either interval, between 0.019 below RLHF's and 0.007 above: that is what "can take the place of people's" comes to
-# here. And it refuses more look-alikes than RLHF, 0.122 more, carried by a hair.
+# all three aims, most to help. So a second stage on labels that are right in 56 of 100 pairs was worth something. What,
+# beside people's labels? CAI's gold lies, by either interval, between 0.019 below RLHF's and 0.007 above: that is what
+# "can take the place of people's" comes to here. And it refuses more look-alikes than RLHF, 0.122 more, carried by a
+# hair.
 #
 # Two things these runs cannot separate. The second stage may gain because its labels are right a little more often than
-# wrong; or because they have a *taste* that gold happens to share, say for short answers where nobody can know. A row
-# whose labels are drawn by a coin would tell something of that, and there is none.
+# wrong, and a reward model sums up hundreds of them; or because they have a *taste* that gold happens to share, say for
+# short answers where nobody can know. A row whose labels are drawn by a coin would tell something of that, and there is
+# none.
 
 # %% tags=["varies"]
 asked = [answer for answer in record["shown"]["SFT"] if answer[2] != "helpful"][:3]
