@@ -841,8 +841,10 @@ for aim in ("gold", *three):
 #
 # That settings could turn a line round is easily said. Here is one that does. The record has the smallest of the four
 # rates that lab 13 tried with DPO, 2e-4, for all rows that have DPO or IPO in them. An earlier record was made with
-# lab 13's own, 5e-4, of three seeds and half as many prompts, everything else alike. **Guess:** which of the five rows
-# gain by the smaller rate, and is there one that loses?
+# lab 13's own, 5e-4, of three seeds and half as many prompts, everything else alike. (Its rate was changed because of
+# what that record showed, after a look at two runs with other rates. So the rows with DPO have seen a little of their
+# exam, and RLHF's has not: keep that in mind where DPO leads.) **Guess:** which of the five rows gain by the smaller
+# rate, and is there one that loses?
 
 # %%
 faster = json.loads(data_path("experiments/faster/comparison_figures.json").read_text(encoding="utf-8"))

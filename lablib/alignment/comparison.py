@@ -218,8 +218,8 @@ def told(folder: Path) -> dict[str, Any]:
     """
     path = folder / f"{NAME}_figures.json"
     found = json.loads(path.read_text(encoding="utf-8"))
-    if not isinstance(found, dict) or "methods" not in found:
-        raise ValueError(f"{path} has no methods: expected the figures of `lab compare`")
+    if not isinstance(found, dict) or not {"plan", "methods"} <= found.keys():
+        raise ValueError(f"{path} has no plan or no methods: expected the figures that `lab compare` writes")
     return found
 
 

@@ -286,6 +286,10 @@ def test_the_command_says_what_it_repeats_of_another_report(sft, tmp_path, monke
     assert lines[1] == "SFT               7 of 9 means within"
     assert lines[2].endswith("outside [0.999, 1.000]")
     assert lines[3] == "    KL            0.000, outside [-1.000, -0.500]"
+    del told["plan"]
+    (tmp_path / "b" / "comparison_figures.json").write_text(json.dumps(told))
+    assert comparison.main([*given, "--against", str(tmp_path / "b")]) == 2
+    assert "no plan or no methods: expected the figures" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
