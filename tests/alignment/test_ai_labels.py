@@ -85,6 +85,22 @@ def test_what_does_not_fit_in_the_context_gives_no_opinion(small):
     assert found[1] != 0
 
 
+def test_a_talk_is_read_up_to_the_last_token_of_the_context(small):
+    """The last token of what is said is a target only, so prompt and saying may have one token more than the context."""
+    model, tokenizer = small
+    said = max(len(tokenizer.encode(text)) for text in (KEEPS, BREAKS))
+    room = {}
+    for words in range(60, 120):
+        talk = (Turn("user", "river " * words),)
+        room[len(render(talk, tokenizer, reply=True)) + said - model.sizes.context] = talk
+    assert {1, 2} <= room.keys(), "one that just fits, and one with a token too many"
+    fits, does_not = log_odds(model, tokenizer, [room[1], room[2]], KEEPS, BREAKS).tolist()
+    assert fits == pytest.approx(
+        by_hand(model, tokenizer, room[1], KEEPS) - by_hand(model, tokenizer, room[1], BREAKS), rel=1e-3
+    )
+    assert does_not == 0 != fits
+
+
 # ---------------------------------------------------------------- labels
 
 

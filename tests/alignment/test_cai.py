@@ -45,6 +45,16 @@ def test_answers_to_harmless_prompts_are_revised_where_that_is_asked_for():
     assert len(mended.transcripts) == 1, "of the red team alone"
 
 
+def test_an_answer_to_a_harmless_prompt_that_is_unfit_is_not_learned_either():
+    class Rambling(Pretender):
+        def say(self, talk):
+            return "Where she always" if len(talk) == 1 and talk[0].text == WHITE[0] else super().say(talk)
+
+    given = Rambling(), lambda some: "", RED, [*WHITE, "What is this?"], HARM, Random(0), 1
+    found = supervised_stage(*given)
+    assert [one.turns[0].text for one in found.examples] == [*RED, "What is this?"], "one was cut off"
+
+
 def test_stage_one_with_nothing_to_learn_says_so():
     with pytest.raises(ValueError, match=r"none of 2 transcripts was kept, dropped: \{'still broken': 2\}"):
         supervised_stage(Pretender(new=BAD), lambda examples: None, RED, WHITE, HARM, Random(0))
@@ -78,6 +88,14 @@ def test_harm_and_help_by_round_are_those_of_the_judge():
         )
     with pytest.raises(ValueError, match=r"transcripts have \[\] rounds"):
         by_round([], [])
+
+
+def test_the_label_is_that_of_both_orders_and_not_of_the_first_reading():
+    """It likes b better by half a nat, and what is read first by one: read with a first it prefers a."""
+    judge = lambda questions: torch.tensor([1.0 + 0.5 * ((q.first == "b") - (q.first == "a")) for q in questions])  # noqa: E731
+    found = feedback_stage(judge, len, ["x"], [("a", "b")], load(), Random(0))
+    assert found.labels[0].forward > 0.5
+    assert [(one.chosen, one.rejected) for one in found.pairs] == [("b", "a")]
 
 
 def test_stage_two_labels_and_trains_on_the_chosen_and_the_rejected():

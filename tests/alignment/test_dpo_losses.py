@@ -170,6 +170,8 @@ def test_simpo_does_not_see_the_length(per_token, lengths):
 def test_simpo_of_an_empty_response_is_defined():
     found = simpo_loss(torch.tensor([-2.0]), torch.tensor([0.0]), torch.tensor([2]), torch.tensor([0]), gamma=0.0)
     assert found.item() == pytest.approx(math.log1p(math.exp(2.0)))
+    nothing = simpo_loss(torch.tensor([0.0]), torch.tensor([-2.0]), torch.tensor([0]), torch.tensor([2]), gamma=0.0)
+    assert nothing.item() == pytest.approx(math.log1p(math.exp(-2.0))), "nor where the chosen one is empty"
 
 
 @pytest.mark.parametrize(

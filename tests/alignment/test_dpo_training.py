@@ -7,6 +7,7 @@ from dataclasses import astuple, replace
 import pytest
 import torch
 from preference_helpers import CHOSEN, PROMPTS, REJECTED, tiny
+from torch.nn.utils import parameters_to_vector
 
 from lablib.alignment import dpo
 from lablib.alignment.log_probs import answers, response_log_probs, sequence_log_probs
@@ -62,6 +63,30 @@ def test_the_record_says_what_the_models_say():
     assert step.chosen == pytest.approx(expected, rel=1e-5)
     assert step.gradient_norm > 0
     assert step.lr == pytest.approx(RECIPE.lr * RECIPE.factor(0))
+
+
+def test_the_rate_follows_the_schedule_from_step_to_step():
+    recipe = replace(RECIPE, warmup=0.2)
+    found = [step.lr for step in dpo.train(tiny(), table(), recipe, dpo.dpo())]
+    assert found == pytest.approx([recipe.lr * recipe.factor(step) for step in range(recipe.steps)])
+    assert len(set(found)) > 10
+
+
+def test_a_long_gradient_is_shortened_before_it_moves_the_weights():
+    """By AdamW's first step nobody would see it, since its length does not depend on the gradient's. So: what the weights hold."""
+    policies, norms = [tiny() for _ in range(2)], []
+    for policy, clip in zip(policies, (1e-3, 1e9), strict=True):
+        run = dpo.train(policy, table(), replace(RECIPE, clip=clip, eps=1e-2, warmup=0.0), dpo.dpo())
+        norms.append(next(run).gradient_norm)
+    assert norms[0] == pytest.approx(norms[1], rel=1e-5), "the record has the norm before clipping"
+    assert norms[0] > 1e-2
+    moved = [
+        math.dist(
+            parameters_to_vector(policy.parameters()).tolist(), parameters_to_vector(tiny().parameters()).tolist()
+        )
+        for policy in policies
+    ]
+    assert moved[0] < moved[1] / 2
 
 
 def test_each_gradient_is_that_of_its_own_batch_alone():

@@ -48,6 +48,8 @@ def test_the_size_of_a_portion_changes_nothing_and_the_model_stays_as_it_was(at_
     found = sums(model, rows, at_once=at_once)
     torch.testing.assert_close(found, sums(model, rows), rtol=1e-5, atol=0)
     assert model.training
+    sums(model.eval(), rows, at_once=at_once)
+    assert not model.training
     assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
     assert all(weight.grad is None for weight in model.parameters())
 

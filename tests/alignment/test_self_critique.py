@@ -51,6 +51,18 @@ def test_each_round_begins_a_new_talk_with_the_answer_before():
     assert found.check.startswith(BREAKS)
 
 
+def test_the_check_is_by_the_principle_by_which_the_answer_was_last_revised():
+    model = Pretender()
+    found = critique_and_revise(model, PROMPTS[:1], load(), rounds=3, generator=Random(1), always=True)[0]
+    by = [one.principle for one in found.rounds]
+    assert by[0] != by[-1]
+    assert model.asked[-1] == (Turn("user", PROMPTS[0]), Turn("assistant", GOOD), Turn("user", by[-1].asks()))
+    unless_kept = Pretender(word=by[1].rule)  # only the second round finds something
+    found = critique_and_revise(unless_kept, PROMPTS[:1], load(), rounds=3, generator=Random(1))[0]
+    assert [one.revised for one in found.rounds] == [False, True, False]
+    assert unless_kept.asked[-1][-1] == Turn("user", by[1].asks()), "and not by one by which nothing was written anew"
+
+
 def test_an_answer_that_keeps_to_the_rule_stays_unless_always():
     model = Pretender(word="nothing that any rule says")
     found = critique_and_revise(model, PROMPTS, HARM, rounds=2, generator=Random(0))
