@@ -15,8 +15,8 @@ logging, no saving, our learning rates; and GRPO's loss as it was published (`lo
    `dpo.train`, with and without its share of what reading the set with the reference costs beforehand.
 2. **reward**: `RewardTrainer` on `LlamaForSequenceClassification`; ours: the loop of `reward_training`, which packs its rows.
 3. **rl**: 64 answers, then 4 updates of 32 answers each (2 epochs). `trl` 1.16 has no PPO any more, so the peer is `GRPOTrainer`, with
-   `transformers`' own generation; ours: `grpo_training`, the same algorithm, and `ppo`, which has a critic to train besides. The
-   same prompts, the same reward, a number that costs nothing: how near an answer is to 20 tokens. Answers are drawn, so those of
+   `transformers`' own generation; ours: `grpo_training`, the same algorithm, and `ppo` twice: with a critic that shares the policy's
+   trunk, as in `trl`'s first PPO trainer, and with one of its own, a second model to train, as in labs 12, 14 and 15. The same prompts, the same reward, a number that costs nothing: how near an answer is to 20 tokens. Answers are drawn, so those of
    the two sides differ; their mean length is stated.
 
 Run it on an idle machine.
@@ -227,13 +227,17 @@ def compare_rl(sft: Carried, rounds: int, dtype: str, folder: Path) -> dict[str,
     grpo = train_grpo(
         policy, reference, sft.tokenizer, asked, score, GRPO(per_prompt=G, beta=BETA, unfinished=0.0, **shared), chance
     )  # fmt: skip
-    ours_ppo = ppo(
-        copied(sft.model), reference, ValueModel(copied(sft.model)), sft.tokenizer, asked, score, PPO(per_prompt=G, **shared), chance
-    )  # fmt: skip
-    clock = turns(
-        {"lablib, GRPO": lambda: lengths["ours"].append(next(grpo).length), "lablib, PPO": lambda: next(ours_ppo)},
-        UPDATES,
+    both, alone = copied(sft.model), copied(sft.model)  # a policy with the critic's head on its trunk, and one without
+    one, two = (
+        ppo(policy, reference, critic, sft.tokenizer, asked, score, PPO(per_prompt=G, **shared), chance)
+        for policy, critic in ((both, ValueModel(both)), (alone, ValueModel(copied(sft.model))))
     )
+    ours = {
+        "lablib, GRPO": lambda: lengths["ours"].append(next(grpo).length),
+        "lablib, PPO, one trunk": lambda: next(one),
+        "lablib, PPO, two": lambda: next(two),
+    }
+    clock = turns(ours, UPDATES)
     args = GRPOConfig(
         **settings(folder, steps * UPDATES, dtype), per_device_train_batch_size=MINIBATCH, generation_batch_size=PROMPTS * G,
         num_generations=G, max_completion_length=MOST, num_iterations=EPOCHS, beta=BETA, loss_type="grpo",
