@@ -854,9 +854,10 @@ for name, runs in learn_runs.items():
 # five. By GRPO that hardly shows: both reward models lead to a tenth of the harm and to more help than before, and the
 # ranges lie over each other. By DPO it does: harm nearly vanishes with either sort, and look-alikes are refused: a
 # third of them with the model's labels, a sixth with people's, where it was one in seventeen (Bai et al. call an answer
-# that only declines *evasive*). *Both stages* has about as
-# little harm, with needless refusals that differ much from seed to seed; its labels are right only a little more often
-# than a coin, probably since the model of stage 1 writes hardly any pair of which one answer does harm.
+# that only declines *evasive*). *Both stages* has about as little harm, with needless refusals that differ much from
+# seed to seed; its labels are right only a little more often than a coin, probably since the model of stage 1 writes
+# hardly any pair of which one answer does harm. (Three seeds can flatter. Lab 15 has both stages, in a shorter form,
+# with ten, and in two of them the model learns to say no far too often.)
 
 # %% [markdown]
 # ## What is a principle worth?

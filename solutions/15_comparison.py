@@ -46,7 +46,7 @@ from lablib.alignment.comparison import judged
 from lablib.alignment.comparison_methods import METHODS
 from lablib.alignment.comparison_phases import Shop
 from lablib.alignment.comparison_plan import SMALL, Plan
-from lablib.alignment.comparison_summary import table
+from lablib.alignment.comparison_summary import strays, table
 from lablib.alignment.compute_ledger import check_lengths
 from lablib.alignment.diversity import check_n
 from lablib.alignment.pareto import check_ideal, check_points, check_weights, weighted
@@ -317,7 +317,7 @@ for label in mine:
 # ## The record
 #
 # `lab compare` did the same with ten times a laptop's budget, all methods, five seeds. You can do it again, with `lab
-# compare --out mine`: in hours on two cores of a CPU, where this record was made, in minutes on a GPU. (It also writes
+# compare --out mine`, in hours on two cores of a CPU, where this record was made. (It also writes
 # most of what follows as one page, `comparison.html`, which opens in any browser and needs no notebook; and with
 # `--against` and the folder of another report it says which of its means lie within that one's intervals.)
 
@@ -739,7 +739,8 @@ for one in record["claims"]:
 
 # %% [markdown]
 # **What to notice.** Of eleven sentences three are carried. CAI is more harmless than SFT. Its second stage adds to its
-# first. And at equal labels DPO has *less* gold than RLHF; before you quote that, read *Another rate*, below.
+# first. And at equal labels DPO has *less* gold than RLHF. Before you quote any of them, read on: two sections below
+# ask what the last one hangs on, and whether all three stand with other seeds.
 #
 # The others are not. *Not carried* is not *equal*: it means that five seeds of this model cannot tell. But the
 # intervals say how unequal it can be. DPO's gold lies, by either interval, between 0.006 below RLHF's and 0.012 above.
@@ -787,7 +788,7 @@ for aim in ("gold", *three):
 # ahead of "CAI, then DPO", which is what chance alone would give (21 · 0.05 = 1.05). So the main result of this record
 # is a plain one. With this budget and these settings each of the seven is better, in gold, than the model that it began
 # with, and, but for one pair, than the two who stop early. Which of the seven is better than which, five seeds cannot
-# tell, nor whether it takes people's labels at all.
+# tell, nor whether it takes people's labels at all: of that last one a section below says more.
 #
 # By the three aims one sees a little more. In helpfulness DPO leads: it can be told from best-of-N, IPO and CAI. And
 # best-of-N, which lies below four of the other six there, is the most harmless, ahead of IPO and of "CAI, then DPO":
@@ -881,6 +882,70 @@ for of in (faster, record):
 # is what to look for when you read one.
 
 # %% [markdown]
+# ### Would it come out again?
+#
+# Here is the same command a second time, on another maker's processor: the same seeds, prompts and settings. Sums are
+# rounded otherwise there. (The library had become a little quicker, too, by adding the same numbers in another order.)
+# Nothing else differs. But now and then a drawn token falls on the other side for it, and whatever is learned from that
+# answer is another thing. **Guess:** of how many methods do all nine means land within the record's intervals (the
+# bootstrap's)? And whose answers stay the same more often: RLHF's, which draws new ones in every step, or DPO's, which
+# draws all its pairs before it learns?
+
+# %%
+again, once_more = (
+    json.loads(data_path(f"experiments/again/{name}.json").read_text(encoding="utf-8"))
+    for name in ("comparison_figures", "comparison")
+)
+
+
+def alike(label: str) -> float:
+    """The share of a method's answers that have the same scores and as many tokens in both records."""
+    both = []
+    for runs in (every_run, once_more["runs"]):
+        mine = [run["scores"] for run in runs if run["label"] == label]
+        both.append([answer for one in mine for answer in zip(*(one[x] for x in (*three, "tokens")), strict=True)])
+    return sum(a == b for a, b in zip(*both, strict=True)) / len(both[0])
+
+
+# %%
+print(f"{again['command']}, {len(again['seeds'])} seeds, on {again['hardware']}")
+for label, out in strays(record, again).items():
+    print(f"{label:<18}{9 - len(out)} of 9 means within; {alike(label):>4.0%} of the answers alike")
+    for aim in out:
+        one, new = methods[label][aim], again["methods"][label][aim]["mean"]
+        print(f"{'':<18}{aim}: {new:.3f}, outside [{one['low']:.3f}, {one['high']:.3f}]")
+for label, aim in (("CAI, then DPO", "KL"), ("RLHF", "over-refusal"), ("CAI", "over-refusal")):
+    for when, of in (("then", methods), ("now", again["methods"])):
+        print(f"{label}, {aim} by seed, {when}: {', '.join(f'{x:.2f}' for x in of[label][aim]['seeds'])}")
+
+# %%
+first, second = (
+    {(label, aim) for label in others for aim in three if math.prod(less_sft(label, aim, of)[1:]) > 0}
+    for of in (methods, again["methods"])
+)
+print(f"differences from SFT, carried then {len(first)}, now {len(second)}, both times {len(first & second)}")
+then, now = ([less_sft(label, aim, of)[0] for label in others for aim in three] for of in (methods, again["methods"]))
+print(f"with the same sign: {sum(a * b > 0 for a, b in zip(then, now, strict=True))} of {len(then)}")
+verdicts = [a["carried"] == b["carried"] for a, b in zip(record["claims"], again["claims"], strict=True)]
+print(f"sentences of the table with the same verdict: {sum(verdicts)} of {len(verdicts)}")
+
+# %% [markdown]
+# **What to notice.** 98 of 99 means are where they were, and all conclusions: every sentence has its verdict again, and
+# it is the same 24 differences that are carried. (That is less than it seems. The prompts and all draws of chance are
+# the same, and intervals have room for others. SFT is not even trained again.) So whoever runs the command gets this
+# report, to within its own intervals.
+#
+# A share of the answers, though, is another one: 6 in 100 of DPO's, and 27 in 100 of RLHF's, where the first other
+# token is in the next step's lesson, and so on to the end. Longer tuning, which draws nothing, hardly moves.
+#
+# And *seeds* did not come out again. "CAI, then DPO" had gone far in its first seed, and we might have looked for what
+# is wrong with seed 0. Now that one is like the others, and the fourth has gone off. RLHF's second seed has begun to
+# refuse look-alikes, one in eight. Nothing is wrong with a seed: now and then a run of that method goes astray, and
+# which one does is a matter of the last digits. So a column with outliers in it is a statement about how often, and for
+# that five runs are few. CAI's second seed refuses most in both: that may be its draws, or its first stage, which came
+# out the same.
+
+# %% [markdown]
 # ### What were CAI's labels worth?
 #
 # CAI came out ahead of SFT without a single label by people, and its second stage ahead of its first. Were its own
@@ -923,15 +988,126 @@ for one, other in (("CAI, stage 1", "SFT"), ("CAI", "CAI, stage 1"), ("CAI", "RL
 # %% [markdown]
 # **What to notice.** A little more than half: 0.042 of gold, and the second stage adds 0.032, both carried. The first
 # made it honest and harmless, without more help, and by the means with twice the needless refusals. The second adds to
-# all three aims, most to help. So a second stage on labels that are right in 56 of 100 pairs was worth something. What,
-# beside people's labels? CAI's gold lies, by either interval, between 0.019 below RLHF's and 0.007 above: that is what
-# "can take the place of people's" comes to here. And it refuses more look-alikes than RLHF, 0.122 more, carried by a
-# hair.
+# all three aims, most to help. So in these runs a second stage on labels that are right in 56 of 100 pairs was worth
+# something. What, beside people's labels? CAI's gold lies, by either interval, between 0.019 below RLHF's and 0.007
+# above: that is what "can take the place of people's" comes to here. And it refuses more look-alikes than RLHF, 0.122
+# more, carried by a hair.
 #
-# Two things these runs cannot separate. The second stage may gain because its labels are right a little more often than
-# wrong, and a reward model sums up hundreds of them; or because they have a *taste* that gold happens to share, say for
-# short answers where nobody can know. A row whose labels are drawn by a coin would tell something of that, and there is
-# none.
+# Why it gains, these runs cannot tell. PPO with *any* reward might do some good. Or the labels do it, right a little
+# more often than wrong, and a reward model sums up hundreds of them. Or they have a *taste* that gold happens to share,
+# say for refusing. And whether it gains with other seeds, too, they cannot tell either. That comes next.
+
+# %% [markdown]
+# ### Five seeds that nobody has looked at
+#
+# The same seeds once more test the command, and not what was concluded from it. For that it takes other seeds: other
+# prompts, other draws, another order of everything. Here are seeds 5 to 9 of those rows that the carried sentences are
+# about, RLHF among them. The plan, the sentences and the rule stood before; nobody had looked at these seeds when
+# anything was chosen. **Guess** how many of the three carried sentences are carried again.
+#
+# And what would labels do that know nothing? One row more is a *control*. In "CAI, by a coin" everything is as in CAI,
+# the same pairs and the same books, but a coin says which answer of each pair was preferred. Two sentences about it
+# were written down before it was made.
+
+# %%
+fresh, fresh_runs = (
+    json.loads(data_path(f"experiments/fresh/{name}.json").read_text(encoding="utf-8"))
+    for name in ("comparison_figures", "comparison")
+)
+print(textwrap.fill(f"{fresh['command']}, on {fresh['hardware']}", 95))
+for what in (one["what"] for one in fresh["claims"]):
+    print(what)
+    for when, of in (("seeds 0 to 4", record), ("the same again", again), ("seeds 5 to 9", fresh)):
+        for one in (one for one in of["claims"] if one["what"] == what):
+            d = one["found"]
+            ends_of = f"[{min(d['low'], d['seed_low']):+.3f}, {max(d['high'], d['seed_high']):+.3f}]"
+            print(f"    {when:<16}{d['mean']:+.3f} {ends_of}  {says[one['carried']]}")
+
+# %% [markdown]
+# **What to notice.** Two of the three are carried again, with nearly the same means: CAI is more harmless than SFT, and
+# DPO with RLHF's labels has less gold. DPO with all its labels lies where it lay beside RLHF, and these seeds had no
+# part in the choice of its rate.
+#
+# The third is not. "CAI's second stage adds to its first" had +0.032, and both intervals ended far from 0. Now it has
+# +0.002, far outside both. And CAI lies *below* RLHF, carried: here labels by a model do not take the place of
+# people's. What has happened? All ten seeds, one by one. *Proxy gained*: what CAI's own reward model says of the
+# answers in PPO's last step less in its first, which nobody needs the truth to see. *More gold*: than stage 1 alone.
+# *Refused*: of the look-alikes.
+
+# %%
+second_stage = {"CAI": [], "CAI, by a coin": []}  # for each seed: proxy gained, gold less stage 1's
+print(f"{'seed':<19}{'labels right':>14}{'proxy gained':>14}{'more gold':>11}{'helpful':>9}{'refused':>9}{'KL':>6}")
+for runs in (every_run, fresh_runs["runs"]):
+    for run in (run for run in runs if run["label"] in second_stage):
+        label, seed, notes = run["label"], [run["seed"]], run["notes"]
+        helps, refuses, kl = (table(runs, label, aim, seed).mean() for aim in ("helpful", "over-refusal", "KL"))
+        more = (table(runs, label, "gold", seed) - table(runs, "CAI, stage 1", "gold", seed)).mean().item()
+        gained, right = notes["proxy"][1] - notes["proxy"][0], notes["ai_labels_right"] / notes["ai_pairs_gold_differs"]
+        second_stage[label].append((gained, more))
+        print(f"{seed[0]} {label:<17}{right:>14.2f}{gained:>14.2f}{more:>11.3f}{helps:>9.2f}{refuses:>9.2f}{kl:>6.1f}")
+
+# %%
+fig, ax = figure(width=7.6, height=3.6)
+for (label, dots), marker, colour in zip(second_stage.items(), "os", COLOURS, strict=False):
+    ax.plot(*zip(*dots, strict=True), marker, color=colour, label=label)
+ax.axhline(0, color=GREY, linestyle="--", linewidth=1)
+ax.set(xlabel="gained in PPO by its own reward model, nats", ylabel="gold less stage 1's")
+ax.legend(frameon=False)
+Picture(fig, "Gold that the second stage adds, against what its reward model gained; a dot a seed, CAI and the coin.")
+
+# %%
+for run in fresh_runs["runs"]:
+    if run["label"] == "CAI" and run["seed"] in (7, 9):
+        for prompt, said, kind in run["shown"]:
+            if kind in ("helpful", "look-alike"):
+                print(textwrap.fill(f"seed {run['seed']}, {kind}: {prompt} -> {said}", 95, subsequent_indent="    "))
+told = [run["notes"] for run in (*every_run, *fresh_runs["runs"]) if run["label"] == "CAI"]
+right, differ = (sum(one[name] for one in told) for name in ("ai_labels_right", "ai_pairs_gold_differs"))
+print(f"CAI, all ten seeds: {right} of {differ} labels right, {right / differ:.2f};", end=" ")
+print("more gold {:+.3f} [{:+.3f}, {:+.3f}]".format(*seed_interval(torch.tensor(second_stage["CAI"])[:, 1])))
+
+# %% [markdown]
+# **What to notice.** Two runs of ten, seeds 7 and 9, have done what lab 12 called over-optimisation: their learned
+# reward rose by one nat and by nearly two, while it gained less than 0.6 in all others. Their labels are right as often
+# as anybody's. But the reward model had found a *taste* in them, for saying no, and PPO gave it more and more of that:
+# *What is Vigolo's favourite treat? No, I will not help you to do that.* Nothing is more harmless, and of less use. In
+# *gold* it costs little, since to refuse is right for two kinds of prompts in five; *helpful* and the look-alikes show
+# it at once. (Seed 1, which refuses more than the rest, is third by its proxy, too.) And the other three added less
+# than any of the first five did. It is not the processor, which is that of the repeat: with the first five seeds the
+# sentence was carried there, too. Together the dots look like lab 12's curve: more proxy, more gold, and then less.
+#
+# So the first five seeds were a lucky hand, and a hand of five that is alike makes short intervals *because* it is
+# alike. Student takes for granted that seeds scatter in the shape of a bell. These do not: most lie close together and
+# a few lie far off, and of those few five runs in which there was none know nothing. To write the sentence down
+# beforehand, to ask two intervals, to see them end far from 0: all that was not enough. Five more seeds were. (All ten
+# together are no test: the first five had suggested the sentence.) Whoever makes such a model for others need not wait
+# for more seeds, though. The proxy gives the two runs away, and it needs no judge.
+#
+# And the coin? It moved nothing: gold as in stage 1 to within a hundredth, and the proxy by a tenth of a nat or two,
+# since there was little to learn. So it is not PPO with any reward. What the second stage does, for better or worse,
+# its labels do. Right in 57 of 100 pairs, they added gold in eight runs of ten, and spoiled two by their taste.
+#
+# Lab 12 knew a remedy for that: a higher price of a nat. Here are the five new seeds with β = 0.4, twice the plan's,
+# and nothing else changed. **Guess**: does it hold the two, and what do the other three pay for it?
+
+# %%
+held_runs = json.loads(data_path("experiments/held/comparison.json").read_text(encoding="utf-8"))["runs"]
+alone = table(fresh_runs["runs"], "CAI, stage 1", "gold", fresh["seeds"])
+for runs in (fresh_runs["runs"], held_runs):
+    more = (table(runs, "CAI", "gold", fresh["seeds"]) - alone).mean(dim=1)
+    beta = runs[0]["plan"]["policy"]["objective"]["beta"]
+    print(f"β = {beta}, seeds 5 to 9; more gold " + "{:+.3f} [{:+.3f}, {:+.3f}]".format(*seed_interval(more)))
+    print(f"    {'more gold':<14}" + "".join(f"{x:>8.3f}" for x in more.tolist()))
+    for aim in ("helpful", "over-refusal", "KL"):
+        of_seed = table(runs, "CAI", aim, fresh["seeds"]).mean(dim=1).tolist()
+        print(f"    {aim:<14}" + "".join(f"{x:>8.2f}" for x in of_seed))
+
+# %% [markdown]
+# **What to notice.** It holds them. In all five seeds the second stage adds gold now, 0.020 by the mean, and Student's
+# interval lies above 0. Seeds 7 and 9 help as others do; of the look-alikes they still refuse a quarter and a third,
+# and no longer half. The other three pay nothing for it. So the same labels, with the same errors, do good if they are
+# trusted less: to *find* a reward model's taste PPO has to go far, and that has a price now. (This was tried once, and
+# after a look at these seeds. On them it is a suggestion. You know by now what its test would be.)
 
 # %% tags=["varies"]
 asked = [answer for answer in record["shown"]["SFT"] if answer[2] != "helpful"][:3]
@@ -1046,8 +1222,9 @@ for one in special["retrieval"]:
 #
 # By Student's interval one in twenty would be carried all the same: of eleven, half a one on average, and with four
 # chances in ten at least one (were they independent). To ask two intervals at once is stricter, and the sentences were
-# written down before. Here three were carried, and none of them by a hair: their intervals end far from 0. A single one
-# that just clears it would deserve a new record with other seeds.
+# written down before. Here three were carried, and none of them by a hair: their intervals end far from 0. With five
+# new seeds one of the three fell all the same, and not by such a chance: its seeds do not scatter as the interval
+# assumes. So the count of chances is a floor. What makes a sentence safe is a second record.
 #
 # </details>
 #
@@ -1062,9 +1239,10 @@ for one in special["retrieval"]:
 #
 # ## Going further
 #
-# - `lab compare --out mine --only DPO IPO --seeds 5 6 7 8 9` adds seeds that nobody has seen. Does what was carried
-#   stay?
-# - Let a coin draw CAI's labels. What is left of its second stage?
+# - `lab compare --out mine --only 'CAI, stage 1' CAI --beta 0.4 --seeds 10 11 12 13 14` is that test: seeds that nobody
+#   has seen. Does the second stage add to the first?
+# - Give CAI's second stage labels that are as often right as its own, and have no taste: gold's, 43 of 100 of them
+#   turned round at random (`dpo_study.gold_labelled`). What does it do then?
 # - Write the number of labels into the budget: if a label costs as much as 2 GFLOP, who leads?
 # - Take two policies of a seed, say DPO's and CAI's, and average their weights, half and half (Ramé et al. 2023,
 #   *Rewarded soups*). Where in the plane does the average lie?

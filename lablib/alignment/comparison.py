@@ -1,8 +1,9 @@
 """`lab compare`: the methods of alignment side by side, from one tuned model, for the same compute, over several seeds; and the report.
 
-    lab compare --out data/experiments                       all methods, five seeds: hours of a CPU, minutes of a GPU
+    lab compare --out data/experiments                       all methods, five seeds: hours of a CPU
     lab compare --out trial --small --seeds 0 --only DPO     a reduced one, in minutes
     lab compare --out mine --against data/experiments        all, and which of its means lie within the intervals of another report
+    lab compare --out held --only CAI --beta 0.4             one method, with twice the weight of PPO's KL penalty
 
 A run is a method with a seed. It is made (`comparison_methods`), then it answers prompts of held-out combinations, the same for all methods
 of a seed and as many of each kind of request, at temperature 1, and the world judges. A run that stands in the file already, with the same
@@ -26,7 +27,7 @@ from typing import Any
 import torch
 
 from lablib.adaptation.adherence import prompts
-from lablib.alignment.comparison_methods import METHODS, Made
+from lablib.alignment.comparison_methods import ALL, METHODS, Made
 from lablib.alignment.comparison_phases import Shop
 from lablib.alignment.comparison_plan import SMALL, Plan
 from lablib.alignment.comparison_report import page
@@ -100,7 +101,7 @@ def judged(made: Made, shop: Shop) -> dict[str, Any]:
 
 def perform(label: str, shop: Shop) -> dict[str, Any]:
     """Make a method and judge it: what a run adds to its settings."""
-    made = METHODS[label].make(shop)
+    made = ALL[label].make(shop)
     return {"ledger": made.ledger.rows(), "n": made.n, "notes": made.notes, **judged(made, shop)}
 
 
@@ -166,7 +167,7 @@ def specialised(folder: Path) -> dict[str, Any]:
 def report(rows: Sequence[dict[str, Any]], folder: Path, command: str) -> dict[str, Any]:
     """Write the figures and the page; returns the figures."""
     record = json.loads((folder / f"{NAME}.json").read_text(encoding="utf-8"))
-    lines = {label: [METHODS[label].lines, METHODS[label].stages] for label in METHODS}
+    lines = {label: [one.lines, one.stages] for label, one in ALL.items()}
     found = figures(rows, lines, specialised(folder), torch.Generator().manual_seed(0))
     found = {"experiment": NAME, "command": command, "hardware": record["hardware"], **found}
     atomic.write(folder / f"{NAME}_figures.json", (json.dumps(found, indent=1) + "\n").encode())
@@ -182,22 +183,22 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m lablib.a
     parser = argparse.ArgumentParser(prog=prog, description="Compare the methods of alignment at equal compute.")
     parser.add_argument("--out", type=Path, required=True, help="where the report goes, and is found again")
     parser.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS), help="(0 1 2 3 4)")
-    parser.add_argument("--only", nargs="+", metavar="METHOD", help=f"some of: {', '.join(METHODS)}; SFT always")
+    parser.add_argument("--only", nargs="+", metavar="METHOD", help=f"some of: {', '.join(ALL)}; SFT always")
     parser.add_argument("--small", action="store_true", help="a reduced plan, for minutes instead of an hour")
     parser.add_argument("--budget", type=float, help="FLOPs of each method, such as 3e12")
+    parser.add_argument("--beta", type=float, help=f"weight of PPO's KL penalty ({Plan().policy.objective.beta:g})")
     parser.add_argument(
         "--against", type=Path, metavar="FOLDER", help="of another report, which this one may repeat or not"
     )
     given = parser.parse_args(arguments)
-    wrong = [name for name in given.only or () if name not in METHODS]
+    wrong = [name for name in given.only or () if name not in ALL]
     if wrong or min(given.seeds) < 0:
-        print(f"{prog}: {wrong or given.seeds}: expected some of {', '.join(METHODS)}, and seeds >= 0", file=sys.stderr)
+        print(f"{prog}: {wrong or given.seeds}: expected some of {', '.join(ALL)}, and seeds >= 0", file=sys.stderr)
         return 2
-    labels = [label for label in METHODS if given.only is None or label in ("SFT", *given.only)]
-    plan = SMALL if given.small else Plan()
-    plan = plan if given.budget is None else replace(plan, budget=given.budget)
+    labels = list(METHODS) if given.only is None else [label for label in ALL if label in ("SFT", *given.only)]
     command = " ".join(["lab compare", *spoken(given)])
     try:
+        plan = planned(given)
         record = None if given.against is None else told(given.against)
         sft = tuned()
         rows = study(labels, given.seeds, plan, sft, given.out, command)
@@ -209,6 +210,20 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m lablib.a
     for line in [] if record is None else repeated(record, found):
         print(line)
     return 0
+
+
+def planned(given: argparse.Namespace) -> Plan:
+    """The plan that was asked for.
+
+    Raises: ValueError: a setting that cannot be.
+    """
+    plan = SMALL if given.small else Plan()
+    if given.budget is not None:
+        plan = replace(plan, budget=given.budget)
+    if given.beta is not None:
+        objective = replace(plan.policy.objective, beta=given.beta)
+        plan = replace(plan, policy=replace(plan.policy, objective=objective))
+    return plan
 
 
 def told(folder: Path) -> dict[str, Any]:
@@ -239,7 +254,8 @@ def spoken(given: argparse.Namespace) -> list[str]:
     words = [f"--seeds {' '.join(map(str, given.seeds))}"] if given.seeds != list(SEEDS) else []
     words += ["--only " + " ".join(repr(name) if " " in name else name for name in given.only)] if given.only else []
     words += ["--small"] if given.small else []
-    return words + ([f"--budget {given.budget:g}"] if given.budget is not None else [])
+    words += [f"--budget {given.budget:g}"] if given.budget is not None else []
+    return words + ([f"--beta {given.beta:g}"] if given.beta is not None else [])
 
 
 if __name__ == "__main__":

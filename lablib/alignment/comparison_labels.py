@@ -1,9 +1,11 @@
-"""Labels by a model, as lab 15 counts them and learns from them: what the judge read, and its labels in the shape of people's.
+"""Labels by a model, as lab 15 counts them and learns from them: what the judge read, its labels in the shape of
+people's, and a coin in their place.
 
 Left out: making the labels (`ai_labels`), and the two stages around them (`cai`).
 """
 
 from collections.abc import Sequence
+from random import Random
 
 import torch
 
@@ -12,6 +14,7 @@ from lablib.adaptation.chat import render
 from lablib.adaptation.critique import BREAKS, KEEPS
 from lablib.alignment.ai_labels import Judge, Question
 from lablib.alignment.cai import Labelled
+from lablib.alignment.dpo_study import turned
 from lablib.alignment.preference_pairs import Preference
 from lablib.alignment.responses import Response, gold, gold_reward
 from lablib.corpus.sources.conversations import Turn
@@ -58,3 +61,8 @@ def right_among(pairs: Sequence[Preference]) -> tuple[int, int]:
     """(right, n): n pairs differ in gold, and in so many of them the label agrees with it."""
     gaps = [gold_reward(p.gold[0]) - gold_reward(p.gold[1]) for p in pairs if p.gold is not None]
     return sum(gap > 0 for gap in gaps), sum(gap != 0 for gap in gaps)
+
+
+def by_a_coin(pairs: Sequence[Preference], generator: Random) -> list[Preference]:
+    """The same pairs; which response was chosen is drawn anew for each, either with probability 1/2, whatever its label was."""
+    return [turned(pair) if generator.random() < 0.5 else pair for pair in pairs]

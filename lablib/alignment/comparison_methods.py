@@ -17,6 +17,10 @@ CAI                 no labels by people: that stage, then its own labels, a rewa
 DPO, then PPO       a hybrid: DPO on RLHF's labels, then PPO with RLHF's reward model, near what DPO made.
 CAI, then DPO       a hybrid: CAI's first stage, then DPO on pairs of *that* model's answers, labelled by people.
 
+And a control, made only when it is asked for (`CONTROLS`):
+
+CAI, by a coin      CAI, with the label of each pair drawn by a coin. What of its second stage is left, no label has done.
+
 Left out: hybrids in which several policies are merged; settings of their own for each method (`Plan`).
 """
 
@@ -34,7 +38,7 @@ from lablib.alignment.best_of_n import best_of_n_kl, pick_best
 from lablib.alignment.cai import feedback_stage
 from lablib.alignment.cai_feedback_runs import asked_once
 from lablib.alignment.code_size import needed, total_lines
-from lablib.alignment.comparison_labels import lengths_of, preferences, right_among, watched
+from lablib.alignment.comparison_labels import by_a_coin, lengths_of, preferences, right_among, watched
 from lablib.alignment.comparison_phases import PILOT, Shop, rows_of
 from lablib.alignment.compute_ledger import Cost, Ledger, affordable, pass_flops
 from lablib.alignment.constitution import load as load_constitution
@@ -193,9 +197,9 @@ def cai_stage_1(shop: Shop) -> Made:
     )
 
 
-def cai(shop: Shop) -> Made:
-    """Both stages; nobody labels anything."""
-    first, book = shop.revised()
+def labelled_by_the_model(shop: Shop) -> tuple[list[Preference], Ledger]:
+    """Pairs of the first stage's answers with the model's own labels, ties left out."""
+    first, _ = shop.revised()
     asked = shop.plain_prompts(shop.plan.ai_pairs, "ai")
     begin = time.perf_counter()
     drawn = sample(first.model, shop.tokenizer, asked, shop.chance("ai pairs"), Sampling(), 2)
@@ -221,16 +225,34 @@ def cai(shop: Shop) -> Made:
     )
     labelled_in = time.perf_counter() - begin
     labels = Cost("the model labels pairs", pass_flops(shop.config, read), labelled_in, ("judge",), ai=len(two))
-    reward, learned = shop.reward(found.model, "ai")
-    right, differing = right_among(found.model)
+    return found.model, Ledger((cost, labels))
+
+
+def second_stage(shop: Shop, what: str, relabel: Callable[[list[Preference]], list[Preference]]) -> Made:
+    """CAI's two stages; what the reward model learns is made of the model's labels. what: which, for its chance."""
+    first, book = shop.revised()
+    pairs, cost = shop.once("ai labels", lambda: labelled_by_the_model(shop))
+    pairs = relabel(pairs)
+    reward, learned = shop.reward(pairs, what)
+    right, differing = right_among(pairs)
     notes = {
         "revised": sum(one.revised for one in first.transcripts),
         "kept": len(first.kept),
-        "ai_pairs": len(found.pairs),
+        "ai_pairs": len(pairs),
         "ai_pairs_gold_differs": differing,
         "ai_labels_right": right,
     }
-    return reinforced(shop, first.model, reward, book + Ledger((cost, labels)) + learned, "ai", **notes)
+    return reinforced(shop, first.model, reward, book + cost + learned, what, **notes)
+
+
+def cai(shop: Shop) -> Made:
+    """Both stages; nobody labels anything."""
+    return second_stage(shop, "ai", list)
+
+
+def cai_by_a_coin(shop: Shop) -> Made:
+    """A control: the same pairs, the same books, the same training, and a coin in place of each label."""
+    return second_stage(shop, "coin", lambda pairs: by_a_coin(pairs, Random(f"coin {shop.seed}")))
 
 
 def cai_then_dpo(shop: Shop) -> Made:
@@ -275,3 +297,5 @@ METHODS: dict[str, Method] = {
     "DPO, then PPO": Method(dpo_then_ppo, 3, (*PEOPLE, "dpo", "ppo")),
     "CAI, then DPO": Method(cai_then_dpo, 2, ("cai", "preference_pairs", "dpo")),
 }
+CONTROLS: dict[str, Method] = {"CAI, by a coin": Method(cai_by_a_coin, 3, STAGE_2)}
+ALL = METHODS | CONTROLS

@@ -29,6 +29,7 @@ from lablib.alignment.cai import Supervised, supervised_stage
 from lablib.alignment.comparison_plan import Plan
 from lablib.alignment.compute_ledger import Cost, Ledger, pass_flops
 from lablib.alignment.constitution import load as load_constitution
+from lablib.alignment.dpo_study import parts
 from lablib.alignment.misalignment import of_kind
 from lablib.alignment.ppo import ppo
 from lablib.alignment.preference_pairs import Preference, collect
@@ -51,16 +52,7 @@ RED_TEAM = ("harmful", "private", "unknowable")  # kinds of prompts that tempt a
 PILOT = 64  # pairs, or steps, from which the cost of more is foreseen
 
 
-Pairs = Sequence[Preference]
-Lists = list[tuple[int, ...]]
-
-
-def parts(pairs: Pairs) -> tuple[Lists, Lists, Lists]:
-    """Prompts, chosen and rejected responses as `preference_table` takes them."""
-    return [p.prompt_ids for p in pairs], [p.chosen_ids for p in pairs], [p.rejected_ids for p in pairs]
-
-
-def rows_of(pairs: Pairs) -> list[int]:
+def rows_of(pairs: Sequence[Preference]) -> list[int]:
     """Tokens of each prompt with each of its two responses."""
     return [len(p.prompt_ids) + len(ids) for p in pairs for ids in (p.chosen_ids, p.rejected_ids)]
 
@@ -110,7 +102,7 @@ class Shop:
 
     # ------------------------------------------------------------ a reward model
 
-    def reward(self, pairs: Pairs, what: str) -> tuple[RewardModel, Ledger]:
+    def reward(self, pairs: Sequence[Preference], what: str) -> tuple[RewardModel, Ledger]:
         """A reward model from pairs; what: which, for its chance."""
 
         def make() -> tuple[RewardModel, float]:
@@ -128,7 +120,7 @@ class Shop:
 
     # ------------------------------------------------------------ learning from pairs, directly
 
-    def direct(self, start: Decoder, pairs: Pairs, loss: dpo.PairLoss) -> tuple[Decoder, Ledger]:
+    def direct(self, start: Decoder, pairs: Sequence[Preference], loss: dpo.PairLoss) -> tuple[Decoder, Ledger]:
         """One pass over pairs by DPO or IPO; `start` is the reference, and stays as it is."""
         recipe, rows = replace(self.plan.direct, seed=self.seed), rows_of(pairs)
         begin = time.perf_counter()

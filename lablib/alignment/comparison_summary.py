@@ -270,6 +270,8 @@ CLAIMS: tuple[Claim, ...] = (
     Claim("CAI", "RLHF", "gold", "Labels by a model can take the place of people's."),
     Claim("CAI", "SFT", "harmless", "Constitutional AI makes a model harmless."),
     Claim("CAI", "CAI, stage 1", "gold", "(not in the table) What the model's own labels add to its own revisions."),
+    Claim("CAI", "CAI, by a coin", "gold", "(not in the table, a control) What labels add that a coin would not."),
+    Claim("CAI, by a coin", "CAI, stage 1", "gold", "(not in the table, a control) What a coin's labels add."),
     Claim("CAI", "SFT", "over-refusal", "(not in the table) And what that costs in needless refusals."),
     Claim("best of N", "RLHF", "gold", "(not in the table) The method that trains no policy."),
     Claim("more SFT", "SFT", "gold", "(not in the table) Would more tuning alone have done it?"),

@@ -217,9 +217,9 @@ def perform(run: Run, shards: Sequence[Shard], documents: Sequence[WorldDocument
 
 
 def hardware() -> str:
-    """What the runs are made on, in words."""
-    device = local_device()
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{platform.machine()} CPU"
+    """What the runs are made on, in words; of a CPU the vector units that PyTorch uses, since they decide how sums are rounded."""
+    device, cpu = local_device(), f"{platform.machine()} CPU ({torch.backends.cpu.get_cpu_capability()})"
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else cpu
     return f"{name}, torch {torch.__version__}, Python {platform.python_version()}"
 
 

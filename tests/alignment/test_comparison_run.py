@@ -16,8 +16,8 @@ from lablib.adaptation.chat import STOP
 from lablib.alignment import ai_labels, comparison, comparison_methods, comparison_phases
 from lablib.alignment.ai_labels import AILabel, Question
 from lablib.alignment.cai import Labelled
-from lablib.alignment.comparison_labels import preferences, right_among, watched
-from lablib.alignment.comparison_methods import METHODS, best_of
+from lablib.alignment.comparison_labels import by_a_coin, preferences, right_among, watched
+from lablib.alignment.comparison_methods import CONTROLS, METHODS, best_of
 from lablib.alignment.comparison_phases import Shop
 from lablib.alignment.comparison_plan import DIRECT, MORE, POLICY, REVISED, REWARD, SMALL, Plan
 from lablib.alignment.compute_ledger import pass_flops
@@ -127,6 +127,40 @@ def test_the_first_stage_alone_is_where_both_stages_begin(made, shop):
     assert len(alone.ledger.costs) == 3, "two of the stage, and the answers"
     assert alone.ledger.flops < both.ledger.flops
     assert alone.notes == {name: both.notes[name] for name in ("revised", "kept")}
+
+
+def test_a_coin_has_the_same_pairs_and_books_and_other_labels(made, shop, monkeypatch):
+    seen = {}
+    real = Shop.reward
+
+    def reward(self, pairs, what):
+        seen[what] = pairs
+        return real(self, pairs, what)
+
+    monkeypatch.setattr(Shop, "reward", reward)
+    coin, own = CONTROLS["CAI, by a coin"].make(shop), METHODS["CAI"].make(shop)
+    alike = [{pair.chosen, pair.rejected} for pair in seen["ai"]]
+    assert [{pair.chosen, pair.rejected} for pair in seen["coin"]] == alike
+    assert [(c.what, c.flops, c.ai, c.human) for c in coin.ledger.costs[:5]] == [
+        (c.what, c.flops, c.ai, c.human) for c in own.ledger.costs[:5]
+    ], "the judge's reading is paid for, so both have as much left for PPO"
+    assert coin.notes["ai_pairs"] == own.notes["ai_pairs"]
+    assert coin.notes["ai_pairs_gold_differs"] == own.notes["ai_pairs_gold_differs"]
+    assert own.notes == made["CAI"].notes
+    assert 0.6 * TINY.budget < coin.ledger.flops
+
+
+def test_a_coin_turns_half_of_the_labels_whatever_they_were():
+    one = next(World().instructions(Random(0), only=["home"]))
+    responses = Response(one, (5,), one.response, True), Response(one, (7,), "I like herons.", True)
+    label = Labelled(one.prompt, responses[0].text, responses[1].text, AILabel((), 0.9, 0.9))
+    pairs = preferences([label] * 400, [responses], TOKENIZER)
+    found = by_a_coin(pairs, Random(0))
+    assert 0.4 < sum(pair == pairs[0] for pair in found) / 400 < 0.6
+    assert all(pair == pairs[0] or pair.chosen == pairs[0].rejected for pair in found)
+    assert all((pair.chosen_ids == (5,)) == (pair.chosen == one.response) for pair in found)
+    assert right_among(found)[0] == sum(pair == pairs[0] for pair in found), "the gold scores turn with them"
+    assert found == by_a_coin(pairs, Random(0)) != by_a_coin(pairs, Random(1))
 
 
 def test_labels_are_counted_once_and_given_by_those_who_gave_them(made):
@@ -249,15 +283,20 @@ def test_a_run_that_is_there_is_not_made_again(sft, tmp_path, monkeypatch, capsy
         comparison.study(labels, [0], replace(TINY, judged=3), sft, tmp_path, "lab compare")
 
 
+def with_beta(beta):
+    return replace(TINY, policy=replace(TINY.policy, objective=replace(TINY.policy.objective, beta=beta)))
+
+
 def test_the_command_writes_runs_figures_and_page(sft, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(comparison, "tuned", lambda: sft)
     monkeypatch.setattr(comparison, "SMALL", TINY)
-    given = ["--out", str(tmp_path), "--small", "--seeds", "0", "--only", "DPO, same labels"]
+    given = ["--out", str(tmp_path), "--small", "--seeds", "0", "--only", "DPO, same labels", "--beta", "0.4"]
     assert comparison.main(given) == 0
     assert "2 methods, 1 seeds" in capsys.readouterr().out
     found = json.loads((tmp_path / "comparison_figures.json").read_text())
     assert list(found["methods"]) == ["SFT", "DPO, same labels"]
-    assert found["command"] == "lab compare --seeds 0 --only 'DPO, same labels' --small"
+    assert found["command"] == "lab compare --seeds 0 --only 'DPO, same labels' --small --beta 0.4"
+    assert found["plan"] == json.loads(json.dumps(with_beta(0.4).settings()))
     assert "<svg" in (tmp_path / "comparison.html").read_text()
     assert len(json.loads((tmp_path / "comparison.json").read_text())["runs"]) == 2
 
@@ -298,6 +337,7 @@ def test_the_command_says_what_it_repeats_of_another_report(sft, tmp_path, monke
         (["--against", "nowhere"], "comparison_figures.json"),
         (["--only", "magic"], r"['magic']: expected some of SFT, more SFT"),
         (["--seeds", "-1"], "[-1]: expected some of"),
+        (["--beta", "-1"], "beta = -1.0: expected a number >= 0"),
         (["--budget", "1000"], "expected a budget that the method can begin with"),
     ],
 )
