@@ -16,8 +16,9 @@ logging, no saving, our learning rates; and GRPO's loss as it was published (`lo
 2. **reward**: `RewardTrainer` on `LlamaForSequenceClassification`; ours: the loop of `reward_training`, which packs its rows.
 3. **rl**: 64 answers, then 4 updates of 32 answers each (2 epochs). `trl` 1.16 has no PPO any more, so the peer is `GRPOTrainer`, with
    `transformers`' own generation; ours: `grpo_training`, the same algorithm, and `ppo` twice: with a critic that shares the policy's
-   trunk, as in `trl`'s first PPO trainer, and with one of its own, a second model to train, as in labs 12, 14 and 15. The same prompts, the same reward, a number that costs nothing: how near an answer is to 20 tokens. Answers are drawn, so those of
-   the two sides differ; their mean length is stated.
+   trunk, as in `trl`'s first PPO trainer, and with one of its own, a second model to train, as in labs 12, 14 and 15. The same prompts,
+   the same reward, a number that costs nothing: how near an answer is to 20 tokens. Answers are drawn, so those of the two sides
+   differ; their mean length is stated.
 
 Run it on an idle machine.
 """
