@@ -317,9 +317,9 @@ for label in mine:
 # ## The record
 #
 # `lab compare` did the same with ten times a laptop's budget, all methods, five seeds. You can do it again, with `lab
-# compare --out mine`, in hours on two cores of a CPU, where this record was made. (It also writes
-# most of what follows as one page, `comparison.html`, which opens in any browser and needs no notebook; and with
-# `--against` and the folder of another report it says which of its means lie within that one's intervals.)
+# compare --out mine`, in hours on two cores of a CPU, where this record was made. (It also writes most of what follows
+# as one page, `comparison.html`, which opens in any browser and needs no notebook; and with `--against` and the folder
+# of another report it says which of its means lie within that one's intervals.)
 
 # %%
 record, whole = (
@@ -753,11 +753,15 @@ for one in record["claims"]:
 
 
 # %%
-def difference(one: str, other: str, aim: str) -> Interval:
-    """One method less another, paired by prompt: the mean, and of both intervals the ends that lie farther out."""
-    apart = table(every_run, one, aim, record["seeds"]) - table(every_run, other, aim, record["seeds"])
+def by_both(apart: Tensor) -> Interval:
+    """Of differences (S, P) the mean, and of both intervals the ends that lie farther out."""
     (mean, *ends_of_one), (_, *ends_of_other) = bootstrap(apart), seed_interval(apart.mean(dim=1))
     return mean, min(ends_of_one[0], ends_of_other[0]), max(ends_of_one[1], ends_of_other[1])
+
+
+def difference(one: str, other: str, aim: str) -> Interval:
+    """One method less another, paired by prompt, by both intervals."""
+    return by_both(table(every_run, one, aim, record["seeds"]) - table(every_run, other, aim, record["seeds"]))
 
 
 def told_apart(one: str, other: str, aim: str) -> bool:
@@ -935,8 +939,8 @@ print(f"sentences of the table with the same verdict: {sum(verdicts)} of {len(ve
 # the same, and intervals have room for others. SFT is not even trained again.) So whoever runs the command gets this
 # report, to within its own intervals.
 #
-# A share of the answers, though, is another one: 6 in 100 of DPO's, and 27 in 100 of RLHF's, where the first other
-# token is in the next step's lesson, and so on to the end. Longer tuning, which draws nothing, hardly moves.
+# A share of the answers, though, is another one: 6 in 100 of DPO's, and 27 in 100 of RLHF's, where one other token
+# is part of the next step's lesson, and so on to the end. Longer tuning, which draws nothing, hardly moves.
 #
 # And *seeds* did not come out again. "CAI, then DPO" had gone far in its first seed, and we might have looked for what
 # is wrong with seed 0. Now that one is like the others, and the fourth has gone off. RLHF's second seed has begun to
@@ -1061,10 +1065,12 @@ for run in fresh_runs["runs"]:
         for prompt, said, kind in run["shown"]:
             if kind in ("helpful", "look-alike"):
                 print(textwrap.fill(f"seed {run['seed']}, {kind}: {prompt} -> {said}", 95, subsequent_indent="    "))
-told = [run["notes"] for run in (*every_run, *fresh_runs["runs"]) if run["label"] == "CAI"]
+ten = [*every_run, *fresh_runs["runs"]]
+told = [run["notes"] for run in ten if run["label"] == "CAI"]
 right, differ = (sum(one[name] for one in told) for name in ("ai_labels_right", "ai_pairs_gold_differs"))
 print(f"CAI, all ten seeds: {right} of {differ} labels right, {right / differ:.2f};", end=" ")
-print("more gold {:+.3f} [{:+.3f}, {:+.3f}]".format(*seed_interval(torch.tensor(second_stage["CAI"])[:, 1])))
+more = table(ten, "CAI", "gold", range(10)) - table(ten, "CAI, stage 1", "gold", range(10))
+print("more gold {:+.3f} [{:+.3f}, {:+.3f}]".format(*by_both(more)))
 
 # %% [markdown]
 # **What to notice.** Two runs of ten, seeds 7 and 9, have done what lab 12 called over-optimisation: their learned
@@ -1094,20 +1100,20 @@ print("more gold {:+.3f} [{:+.3f}, {:+.3f}]".format(*seed_interval(torch.tensor(
 held_runs = json.loads(data_path("experiments/held/comparison.json").read_text(encoding="utf-8"))["runs"]
 alone = table(fresh_runs["runs"], "CAI, stage 1", "gold", fresh["seeds"])
 for runs in (fresh_runs["runs"], held_runs):
-    more = (table(runs, "CAI", "gold", fresh["seeds"]) - alone).mean(dim=1)
+    more = table(runs, "CAI", "gold", fresh["seeds"]) - alone
     beta = runs[0]["plan"]["policy"]["objective"]["beta"]
-    print(f"β = {beta}, seeds 5 to 9; more gold " + "{:+.3f} [{:+.3f}, {:+.3f}]".format(*seed_interval(more)))
-    print(f"    {'more gold':<14}" + "".join(f"{x:>8.3f}" for x in more.tolist()))
+    print(f"β = {beta}, seeds 5 to 9; more gold " + "{:+.3f} [{:+.3f}, {:+.3f}]".format(*by_both(more)))
+    print(f"    {'more gold':<14}" + "".join(f"{x:>8.3f}" for x in more.mean(dim=1).tolist()))
     for aim in ("helpful", "over-refusal", "KL"):
         of_seed = table(runs, "CAI", aim, fresh["seeds"]).mean(dim=1).tolist()
         print(f"    {aim:<14}" + "".join(f"{x:>8.2f}" for x in of_seed))
 
 # %% [markdown]
-# **What to notice.** It holds them. In all five seeds the second stage adds gold now, 0.020 by the mean, and Student's
-# interval lies above 0. Seeds 7 and 9 help as others do; of the look-alikes they still refuse a quarter and a third,
-# and no longer half. The other three pay nothing for it. So the same labels, with the same errors, do good if they are
-# trusted less: to *find* a reward model's taste PPO has to go far, and that has a price now. (This was tried once, and
-# after a look at these seeds. On them it is a suggestion. You know by now what its test would be.)
+# **What to notice.** It holds them. In all five seeds the second stage adds gold now, 0.020 by the mean, and both
+# intervals lie above 0. Seeds 7 and 9 help as others do; of the look-alikes they still refuse a quarter and a third,
+# and no longer half. The other three have not paid for it in gold. So the same labels, with the same errors, do good if
+# they are trusted less: to *find* a reward model's taste PPO has to go far, and that has a price now. (This was tried
+# once, and after a look at these seeds. On them it is a suggestion. You know by now what its test would be.)
 
 # %% tags=["varies"]
 asked = [answer for answer in record["shown"]["SFT"] if answer[2] != "helpful"][:3]

@@ -141,6 +141,7 @@ def test_a_coin_has_the_same_pairs_and_books_and_other_labels(made, shop, monkey
     coin, own = CONTROLS["CAI, by a coin"].make(shop), METHODS["CAI"].make(shop)
     alike = [{pair.chosen, pair.rejected} for pair in seen["ai"]]
     assert [{pair.chosen, pair.rejected} for pair in seen["coin"]] == alike
+    assert seen["coin"] == by_a_coin(seen["ai"], Random(f"coin {shop.seed}")) != seen["ai"]
     assert [(c.what, c.flops, c.ai, c.human) for c in coin.ledger.costs[:5]] == [
         (c.what, c.flops, c.ai, c.human) for c in own.ledger.costs[:5]
     ], "the judge's reading is paid for, so both have as much left for PPO"
