@@ -15,7 +15,8 @@ padded rows. Nothing of a result changes but its rounding.
 Paper: Wang & Hegde 2024, "Accelerating Direct Preference Optimization with Prefix Sharing". `adaptation.packing` packs without sharing.
 
 Axes: N answers, T time of the padded rows, B packed rows, S their time, D model width, n tokens of all responses.
-Left out: sharing what two responses have in common; kernels that skip the empty blocks of the mask.
+Left out: sharing what two responses have in common; kernels that skip the empty blocks of the mask; leaving out what fills the rows,
+an eighth of the tokens, by giving each prompt an attention of its own: a step on pairs is then a tenth faster, one on groups slower.
 """
 
 from dataclasses import dataclass, field

@@ -5,7 +5,8 @@
 
 A run is known by its *settings*: all that decides how it goes and how it is judged. A row holds them and what came out. So a run that
 stands in the file already, or in that of another part of the study, is not made again, whatever its label is, and whatever type of
-number it was computed in (`recipe.HOW`). The file is written anew behind every run that is made.
+number it was computed in (`recipe.HOW`). The file is written anew behind every run that is made. Runs of seeds that a command does not ask
+for stay; of those that it asks for, runs under settings that are no longer the study's go.
 
     python -m lablib.alignment.dpo_study beta noise --folder data/experiments           # dpo_beta.json and dpo_noise.json
     python -m lablib.alignment.dpo_study beta --folder data/experiments --part 1/2      # on one of two machines or cores …
@@ -147,7 +148,9 @@ def main(study: Study[Any, Any], arguments: Sequence[str] | None = None) -> int:
             print(f"{prog}: --only {given.only!r}: no run of {name} is left to make", file=sys.stderr)
             return 2
         path: Path = given.folder / f"{stem}.json"
-        seeds = "" if given.seeds == list(SEEDS) else f" --seeds {' '.join(map(str, given.seeds))}"
+        kept = [row for row in (read(path) if path.exists() else []) if row["seed"] not in given.seeds]
+        asked = [*given.seeds, *sorted({row["seed"] for row in kept})]
+        seeds = "" if sorted(asked) == list(SEEDS) else f" --seeds {' '.join(map(str, asked))}"
         command = f"{prog} {name} --folder data/experiments{seeds}"
         others = [
             row for other in sorted(given.folder.glob(f"{study.prefix}_*.json")) if other != path for row in read(other)
@@ -161,8 +164,10 @@ def main(study: Study[Any, Any], arguments: Sequence[str] | None = None) -> int:
             study.said,
             others,
         )
-        if given.only is None:  # the record holds these runs in their order, and no other
-            write(given.folder, stem, command, rows)
+        if (
+            given.only is None
+        ):  # the record holds these runs in their order, behind them those of other seeds, and no other
+            write(given.folder, stem, command, [*rows, *kept])
         if given.only is None and given.part is None:
             for part in parts:  # all that stood there stands in the whole
                 part.unlink()

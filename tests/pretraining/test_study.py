@@ -83,7 +83,7 @@ def test_other_settings_are_another_run_and_the_old_one_goes(tmp_path):
 
     def rows(lr_of):
         return rows_of(
-            runs, path, "a command", lambda run: {"label": run.label, "lr": lr_of(run)}, lambda run: made.perform(run, ""), str
+            runs, path, "a command", lambda run: {**asdict(run), "lr": lr_of(run)}, lambda run: made.perform(run, ""), str
         )  # fmt: skip
 
     rows(lambda run: run.lr)
@@ -94,6 +94,20 @@ def test_other_settings_are_another_run_and_the_old_one_goes(tmp_path):
     assert len(read(path)) == 5
     assert made(tmp_path, "rates", "--seeds", "0") == 0
     assert len(read(path)) == 3, "the whole command leaves only its own"
+
+
+def test_runs_of_seeds_that_are_not_asked_for_stay(tmp_path):
+    made, path = Made(), tmp_path / "tiny_rates.json"
+    for seeds in (["2"], ["0", "1"], ["7"]):
+        assert made(tmp_path, "rates", "--seeds", *seeds) == 0
+    record = json.loads(path.read_text())
+    assert [row["seed"] for row in record["runs"]] == [7] * 3 + [0] * 3 + [1] * 3 + [2] * 3
+    assert record["command"].endswith(" --seeds 7 0 1 2"), "what makes them all"
+    assert made(tmp_path, "rates") == 0
+    assert len(made.runs) == 12, "nothing was made twice"
+    record = json.loads(path.read_text())
+    assert [row["seed"] for row in record["runs"]] == [0] * 3 + [1] * 3 + [2] * 3 + [7] * 3
+    assert record["command"].endswith(" --seeds 0 1 2 7")
 
 
 def test_a_run_that_was_computed_in_another_type_of_number_is_the_same_run(tmp_path):
