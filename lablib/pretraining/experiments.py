@@ -274,7 +274,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--folder", type=Path, required=True, help="where the records go, EXPERIMENT.json each")
     parser.add_argument("--processes", type=int, default=1, help="runs side by side (1)")
-    parser.add_argument("--only", help="runs whose label contains this")
+    parser.add_argument("--only", help="runs whose label contains this; others stay as they are")
     given = parser.parse_args(arguments)
     wanted = {
         name: [run for run in EXPERIMENTS[name]() if given.only is None or given.only in run.label]
@@ -292,8 +292,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"{len(made)}/{len(runs)}  {row['label']} seed {row['seed']}: loss {row['loss']}", flush=True)
     rows = {same_run(run): made[run.label, run.seed] for run in runs}
     for name, of in wanted.items():
+        path = given.folder / f"{name}.json"
         made_by = f"python -m lablib.pretraining.experiments {name} --folder data/experiments"
-        write(given.folder, name, made_by, [{**rows[same_run(run)], "label": run.label} for run in of])
+        there = json.loads(path.read_text(encoding="utf-8"))["runs"] if given.only is not None and path.exists() else []
+        known = {(row["label"], row["seed"]): row for row in there}
+        known |= {(run.label, run.seed): {**rows[same_run(run)], "label": run.label} for run in of}
+        order = [(run.label, run.seed) for run in EXPERIMENTS[name]()]
+        write(given.folder, name, made_by, [known[run] for run in order if run in known])
     return 0
 
 

@@ -140,6 +140,31 @@ def test_the_command_writes_what_it_ran(monkeypatch, tmp_path, capsys):
     assert "no run is left" in capsys.readouterr().err
 
 
+def test_runs_that_only_leaves_out_stay_in_the_record(monkeypatch, tmp_path):
+    made = []
+
+    def perform_all(runs, shards, processes):
+        for run in runs:
+            made.append(run)
+            yield {"label": run.label, "seed": run.seed, "loss": len(made)}
+
+    monkeypatch.setattr(experiments, "perform_all", perform_all)
+    runs = [
+        Run(label, seed, TINY, replace(SHORT, seed=seed, lr=lr))
+        for label, lr in (("a", 1e-3), ("b", 2e-3))
+        for seed in (0, 1)
+    ]
+    monkeypatch.setitem(EXPERIMENTS, "blocks", lambda: iter(runs))
+    for only in (["--only", "b"], ["--only", "a"], ["--only", "b"]):
+        assert experiments.main(["blocks", "--folder", str(tmp_path), *only]) == 0
+    rows = json.loads((tmp_path / "blocks.json").read_text())["runs"]
+    assert [(row["label"], row["seed"]) for row in rows] == [("a", 0), ("a", 1), ("b", 0), ("b", 1)]
+    assert {row["loss"] for row in rows[:2]} == {3, 4}
+    assert {row["loss"] for row in rows[2:]} == {5, 6}, "made anew"
+    assert experiments.main(["blocks", "--folder", str(tmp_path)]) == 0
+    assert len(made) == 10, "without it, all are made anew"
+
+
 def test_a_run_that_two_experiments_have_in_common_is_made_once(monkeypatch, tmp_path, capsys):
     other = replace(SHORT, lr=1e-2)
     for name, labels in (("blocks", ("here", "alone")), ("scaling", ("there",))):
