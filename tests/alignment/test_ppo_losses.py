@@ -127,6 +127,15 @@ def test_padding_changes_no_loss_and_gets_no_gradient(seed, value, left, right):
     assert approximate_kl(*wide[:2], wide_mask).item() == pytest.approx(approximate_kl(new, old, mask).item())
 
 
+def test_only_what_learns_gets_a_gradient():
+    """What was noted at the rollout is a constant, even where it comes with a graph behind it."""
+    new, old, advantages, mask = (x.requires_grad_(x.is_floating_point()) for x in some(5))
+    (clipped_policy_loss(new, old, advantages, mask) + clipped_value_loss(new, old, advantages, mask, 0.05)).backward()
+    assert bool(new.grad[mask].any())
+    assert old.grad is None
+    assert advantages.grad is None
+
+
 def test_where_nothing_counts_every_loss_is_zero():
     x, mask = torch.ones(2, 3), torch.zeros(2, 3, dtype=torch.bool)
     for found in (

@@ -96,6 +96,21 @@ def test_identical_responses_are_dropped_and_counted(monkeypatch):
     assert all(one.chosen != one.rejected for one in found.pairs)
 
 
+def test_the_same_text_in_other_tokens_is_the_same_response(monkeypatch):
+    """A word may be written as one token or letter by letter: nobody who reads both sees a difference."""
+    letters = [token for letter in "Yes." for token in TOKENIZER.encode(letter)]
+    whole = TOKENIZER.encode("Yes.")
+    assert letters != whole
+
+    def sample(model, tokenizer, instructions, generator, sampling, per_prompt, most):
+        for instruction in instructions:
+            yield [Response(instruction, (*ids, STOP), "Yes.", True) for ids in (letters, whole)]
+
+    monkeypatch.setattr(pp, "sample", sample)
+    with pytest.raises(ValueError, match="1024 say the same"):
+        pp.collect(None, TOKENIZER, 5, Random(0), [SHARP])
+
+
 def test_a_model_that_always_says_the_same_is_given_up(monkeypatch):
     stubbed(monkeypatch, lambda instruction, n: "Yes.")
     with pytest.raises(ValueError, match=r"of 1024 pairs of responses 1024 say the same.*higher temperature"):
