@@ -22,6 +22,7 @@ from lablib.alignment.comparison_summary import (
     kinds_of,
     per_prompt,
     spread_out,
+    strays,
     table,
 )
 from lablib.alignment.misalignment import KINDS
@@ -415,3 +416,21 @@ def test_retrieval_counts_right_answers():
     words = report.special_tables({"tuned": [], "retrieval": retrieval(runs)})
     assert "0.25" in words
     assert "were not there" in report.special_tables({"tuned": [], "retrieval": []})
+
+
+def test_a_second_report_is_held_against_the_first_ones_intervals():
+    def methods(**changes):
+        return {
+            "methods": {"SFT": {aim: {"mean": 0.5, "low": 0.4, "high": 0.6} | changes.get(aim, {}) for aim in AIMS}}
+        }
+
+    record = methods()
+    again = methods(
+        gold={"mean": 0.55, "low": 0.54, "high": 0.56},  # inside, though its own interval leaves the first mean out
+        helpful={"mean": 0.65, "low": 0.3, "high": 0.9},  # outside, though its own interval holds the first mean
+        honest={"mean": 0.4},
+        harmless={"mean": 0.39},
+    )
+    again["methods"]["DPO"] = again["methods"]["SFT"]
+    assert strays(record, again) == {"SFT": ["helpful", "harmless"]}
+    assert strays(record, record) == {"SFT": []}

@@ -13,18 +13,20 @@ from lablib import checkpoints
 from lablib.adaptation import sft as tuning
 from lablib.adaptation.adherence import as_ids
 from lablib.adaptation.chat import STOP
-from lablib.alignment import ai_labels, comparison, comparison_methods, comparison_phases
+from lablib.alignment import ai_labels, comparison, comparison_methods, comparison_phases, dpo
 from lablib.alignment.ai_labels import AILabel, Question
 from lablib.alignment.cai import Labelled
 from lablib.alignment.comparison_labels import by_a_coin, preferences, right_among, watched
 from lablib.alignment.comparison_methods import CONTROLS, METHODS, best_of
 from lablib.alignment.comparison_phases import Shop
 from lablib.alignment.comparison_plan import DIRECT, MORE, POLICY, REVISED, REWARD, SMALL, Plan
-from lablib.alignment.compute_ledger import pass_flops
+from lablib.alignment.compute_ledger import Ledger, pass_flops
 from lablib.alignment.constitution import load as load_constitution
+from lablib.alignment.dpo import PairLogProbs
 from lablib.alignment.misalignment import KINDS
 from lablib.alignment.preference_pairs import Collected, Preference
 from lablib.alignment.responses import Response
+from lablib.alignment.reward_model import RewardModel
 from lablib.alignment.rl_record import RLStep
 from lablib.architecture.decoder import Decoder, DecoderConfig
 from lablib.corpus.sources.conversations import Turn
@@ -50,12 +52,13 @@ TINY = Plan(
     diverse=2,
     answers=2,
 )
-MADE = []  # how many pairs were collected, of which model
+MADE, WRITERS = [], []  # how many pairs were collected, and which models wrote them
 
 
 def collected(model, tokenizer, n, generator):
     """Right answers and one that answers nothing: a tiny model cannot write such pairs. One in four draws said the same twice."""
     MADE.append(n)
+    WRITERS.append(model)
     pairs = []
     for one in islice(World().instructions(generator), n):
         two = one.response, "I like herons."
@@ -199,17 +202,122 @@ def test_best_of_n_gives_the_answer_that_the_reward_model_likes_best(shop, made,
     assert made["best of N"].n == made["best of N"].notes["n"] > 1
     seen = []
 
-    def by_length(model, answers):
-        seen.append(answers.lengths.float())
-        return answers.lengths.float()
+    def by_first_token(model, answers):
+        at = answers.mask.int().argmax(dim=1)
+        seen.append(answers.targets[torch.arange(len(at)), at].float())
+        return seen[-1]
 
-    monkeypatch.setattr(comparison_methods, "rewards", by_length)
+    monkeypatch.setattr(comparison_methods, "rewards", by_first_token)
     asked = comparison.judged_on(TINY, 0)[:3]
     found = best_of(shop.model, None, 4, shop)(asked, 2, shop.chance("x"))
     assert [len(group) for group in found] == [2, 2, 2]
-    for group, lengths in zip(found, seen, strict=True):
-        assert [len(one.ids) for one in group] == [int(some.max()) for some in lengths.view(2, 4)]
+    for group, firsts in zip(found, seen, strict=True):
+        assert [one.ids[0] for one in group] == [int(some.max()) for some in firsts.view(2, 4)]
+    assert any(some.argmax() > 0 for firsts in seen for some in firsts.view(2, 4))
     assert all(one.instruction == asked[i] for i, group in enumerate(found) for one in group)
+
+
+def gap_of(loss):
+    """What a loss says of pairs that it is easy to tell DPO from IPO by."""
+    given = [torch.tensor([x], dtype=torch.float64) for x in (-1.0, -9.0, -3.0, -4.0)]
+    return float(loss(PairLogProbs(*given, torch.tensor([3]), torch.tensor([3]))))
+
+
+@pytest.mark.parametrize(
+    ("label", "start", "loss", "who"),
+    [("DPO", "sft", dpo.dpo, "sft"), ("IPO", "sft", dpo.ipo, "sft"), ("CAI, then DPO", "revised", dpo.dpo, "revised")],
+)
+def test_what_learns_from_pairs_begins_where_its_name_says(label, start, loss, who, made, shop, monkeypatch):
+    seen = []
+    policy = made[label].policy
+    monkeypatch.setattr(Shop, "direct", lambda self, *given: seen.append(given) or (policy, Ledger()))
+    again = METHODS[label].make(shop)
+    models = {"sft": shop.model, "revised": shop.revised()[0].model}
+    ((began, pairs, learned),) = seen
+    assert began is models[start]
+    assert (
+        gap_of(learned)
+        == gap_of(loss(TINY.strength))
+        != gap_of((dpo.ipo if loss is dpo.dpo else dpo.dpo)(TINY.strength))
+    )
+    assert pairs == shop.pairs(len(pairs), models[who], who)[0]
+    assert len(pairs) == again.notes["pairs"]
+    assert {id(one) for one in WRITERS} == {id(model) for model in models.values()}
+
+
+def test_the_budget_buys_as_many_pairs_as_writing_the_reference_and_learning_leave_room_for(made, shop):
+    served = shop.served().flops
+    first = shop.revised()[1]
+    # kept: how many pairs there were when the cost of a pair was foreseen; one draw in four says the same twice
+    for label, who, kept, spent in (("DPO", "sft", 12, Ledger()), ("CAI, then DPO", "revised", 8, first)):
+        pilot, _ = shop.pairs(8, None, who)
+        rows = [len(p.prompt_ids) + len(ids) for p in pilot for ids in (p.chosen_ids, p.rejected_ids)]
+        read, learned = (pass_flops(shop.config, rows, learned=learned) for learned in (False, True))
+        each = (read * (kept + kept // 3) / kept + read + learned) / 8  # written, read by the reference, learned
+        assert made[label].notes["pairs"] == int((TINY.budget - served - spent.flops) / each)
+        assert made[label].ledger.costs[: len(spent.costs)] == spent.costs
+
+
+def test_what_learns_from_rewards_begins_where_its_name_says_and_has_its_own_reward(made, shop, sft, monkeypatch):
+    seen, judges = {}, []
+
+    def reinforce(self, start, reward, left, what):
+        seen[what] = (start, reward)
+        return start, Ledger(), [RLStep(1, *[0.0] * 13, updates=1, seconds=0.0)]
+
+    def judge(model, tokenizer):
+        judges.append(model)
+        return judge_of(model, tokenizer)
+
+    monkeypatch.setattr(Shop, "reinforce", reinforce)
+    monkeypatch.setattr(comparison_methods, "verdict_judge", judge)
+    monkeypatch.delitem(shop._made, "ai labels")
+    for label in ("RLHF", "DPO, then PPO", "CAI"):
+        METHODS[label].make(shop)
+    of_people, own = (shop._made[f"reward {what}"][0] for what in ("people", "ai"))
+    first = shop.revised()[0].model
+    wanted = {
+        "people": (shop.model, of_people),
+        "after DPO": (made["DPO, same labels"].policy, of_people),
+        "ai": (first, own),
+    }
+    assert seen.keys() == wanted.keys()
+    for what, pair in wanted.items():
+        assert all(a is b for a, b in zip(seen[what], pair, strict=True)), what
+    assert [one is shop.model for one in judges] == [True], "the model of before the first stage, as in lab 14"
+
+
+def test_pairs_are_read_once_by_dpo_and_a_number_of_times_by_the_reward_model(sft, monkeypatch):
+    """And each seed has its own order, its own prompts and its own pairs."""
+    shop, seen = Shop(sft, TINY, 5), {}
+    pairs, _ = shop.pairs(21)
+
+    def learned(base, some, tokenizer, recipe, generator):
+        seen["reward"] = recipe
+        return RewardModel(base)
+
+    def learns(policy, table, recipe, loss):
+        seen["direct"] = recipe
+        return iter(())
+
+    def reinforced(policy, reference, critic, tokenizer, prompts, *rest):
+        seen["prompts"] = prompts
+        return iter(())
+
+    monkeypatch.setattr(comparison_phases, "trained", learned)
+    monkeypatch.setattr(comparison_phases.dpo, "train", learns)
+    monkeypatch.setattr(comparison_phases, "ppo", reinforced)
+    reward, book = shop.reward(pairs, "some")
+    shop.direct(sft.model, pairs, dpo.dpo(0.1))
+    shop.reinforce(sft.model, reward, 1.0, "some")
+    rows = [len(p.prompt_ids) + len(ids) for p in pairs for ids in (p.chosen_ids, p.rejected_ids)]
+    assert TINY.epochs > 1
+    assert book.flops == TINY.epochs * pass_flops(shop.config, rows, learned=True, head=False)
+    assert seen["reward"].steps == TINY.epochs * 21 // 8
+    assert seen["direct"].steps == 21 // 8
+    assert seen["reward"].seed == seen["direct"].seed == seen["prompts"].seed == 5
+    assert seen["prompts"].n == TINY.prompts
+    assert pairs != Shop(sft, TINY, 6).pairs(21)[0]
 
 
 def test_a_budget_with_which_nothing_can_begin_is_refused(sft):

@@ -112,6 +112,7 @@ def row(chosen="Yes.", rejected="No.", prompt=(ASK,), scores=None):
         (row(prompt=(Turn("assistant", "Hi."), ASK)), "roles"),
         (row(prompt=(ASK, ASK)), "roles"),
         (row("Yes " * 80), "too long"),
+        (row("Yes.", "No " * 80), "too long"),
         (
             PreferencePair(
                 (ASK,), (Turn("assistant", "A"), ASK, Turn("assistant", "B")), (Turn("assistant", "C"),), "1", "s"
