@@ -16,7 +16,7 @@ Paper: Wang & Hegde 2024, "Accelerating Direct Preference Optimization with Pref
 
 Axes: N answers, T time of the padded rows, B packed rows, S their time, D model width, n tokens of all responses.
 Left out: sharing what two responses have in common; kernels that skip the empty blocks of the mask; leaving out what fills the rows,
-a sixth of the tokens of pairs, by giving each prompt an attention of its own: a step on pairs is then a tenth faster, one on groups slower.
+a sixth of the tokens of pairs, by an attention for each prompt: a step on pairs is up to a tenth faster then, one on groups slower.
 """
 
 from dataclasses import dataclass, field

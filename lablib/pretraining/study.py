@@ -148,7 +148,10 @@ def main(study: Study[Any, Any], arguments: Sequence[str] | None = None) -> int:
             print(f"{prog}: --only {given.only!r}: no run of {name} is left to make", file=sys.stderr)
             return 2
         path: Path = given.folder / f"{stem}.json"
-        kept = [row for row in (read(path) if path.exists() else []) if row["seed"] not in given.seeds]
+        kept: list[Row] = []  # of other seeds; parts are taken up by the whole
+        for file in [path, *(parts if given.part is None else [])]:
+            rows_there = read(file) if file.exists() else []
+            kept += [row for row in rows_there if row["seed"] not in given.seeds and row not in kept]
         asked = [*given.seeds, *sorted({row["seed"] for row in kept})]
         seeds = "" if sorted(asked) == list(SEEDS) else f" --seeds {' '.join(map(str, asked))}"
         command = f"{prog} {name} --folder data/experiments{seeds}"
@@ -164,9 +167,8 @@ def main(study: Study[Any, Any], arguments: Sequence[str] | None = None) -> int:
             study.said,
             others,
         )
-        if (
-            given.only is None
-        ):  # the record holds these runs in their order, behind them those of other seeds, and no other
+        # the record holds these runs in their order, behind them those of other seeds, and no other
+        if given.only is None:
             write(given.folder, stem, command, [*rows, *kept])
         if given.only is None and given.part is None:
             for part in parts:  # all that stood there stands in the whole

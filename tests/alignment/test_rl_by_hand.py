@@ -1,6 +1,6 @@
 """Whole runs of PPO and GRPO against the same written out here, answer by answer, from the papers' equations: the weights agree.
 
-Only the rollouts are the library's (they have tests of their own). Every setting differs from its default and has work to do.
+Only the rollouts are the library's (they have tests of their own). What can be set differs from its default in one of the cases.
 """
 
 from dataclasses import replace

@@ -139,6 +139,20 @@ def test_parts_make_a_whole_and_are_gone_then(tmp_path):
     assert len(read(tmp_path / "tiny_rates.json")) == 9
 
 
+def test_the_whole_takes_up_what_parts_have_of_other_seeds(tmp_path):
+    made = Made()
+    assert made(tmp_path, "rates", "--seeds", "7") == 0
+    assert made(tmp_path, "rates", "--seeds", "7", "8", "--part", "1/2") == 0
+    before = read(tmp_path / "tiny_rates_part1of2.json")
+    assert {row["seed"] for row in before} == {7, 8}
+    assert made(tmp_path, "rates") == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["tiny_rates.json"]
+    rows = read(tmp_path / "tiny_rates.json")
+    assert all(row in rows for row in before)
+    assert [row["seed"] for row in rows].count(7) == 3, "none stands there twice"
+    assert len(rows) == len(made.runs) == 9 + 3 + sum(row["seed"] == 8 for row in before)
+
+
 def test_only_makes_some_and_keeps_the_others(tmp_path, capsys):
     made = Made()
     assert made(tmp_path, "rates", "--only", "lr=2") == 0
