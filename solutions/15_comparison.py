@@ -1091,7 +1091,8 @@ print("more gold {:+.3f} [{:+.3f}, {:+.3f}]".format(*by_both(more)))
 #
 # And the coin? It moved nothing: gold as in stage 1 to within a hundredth, and the proxy by a tenth of a nat or two,
 # since there was little to learn. So it is not PPO with any reward. What the second stage does, for better or worse,
-# its labels do. Right in 57 of 100 pairs, they added gold in eight runs of ten, and spoiled two by their taste.
+# its labels do. Right in 57 of 100 pairs, they added gold in eight runs of ten, and gave two a taste for saying no, one
+# of the eight among them.
 #
 # Lab 12 knew a remedy for that: a higher price of a nat. Here are the five new seeds with β = 0.4, twice the plan's,
 # and nothing else changed. **Guess**: does it hold the two, and what do the other three pay for it?
